@@ -1,0 +1,1 @@
+"""What the lab is made of, and how each part is built."""

@@ -1,0 +1,122 @@
+"""A part of the lab: what it is built from, and how.
+
+A part's key is a digest of its inputs and of the keys of the parts that it needs, so a part is rebuilt
+exactly when something that goes into it changes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab import progress
+from tests.lab.cache import Cache, digest
+from tests.lab.errors import LabError
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+LAB = CHECKOUT / "tests" / "lab"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part. `inputs` are words and paths whose content the part depends on; `needs` are parts' names.
+
+    `build(workshop, into)` fills the new folder `into`; it runs its tools by process.run with the log
+    `workshop.log(name)`. `expected_seconds` is what it took on 2 cores, for the person who waits.
+    A part that is not `asked` is built for others only and has no name on the command line.
+    """
+
+    name: str
+    expected_seconds: int
+    inputs: Callable[[], Iterable[str | Path]]
+    build: Callable[[Workshop, Path], None]
+    needs: tuple[str, ...] = ()
+    asked: bool = True
+
+
+class Workshop:
+    """Builds parts into a cache, two at a time: one downloads or links while the other compiles."""
+
+    def __init__(self, cache: Cache, parts: Mapping[str, Part]) -> None:
+        self.cache = cache
+        self.parts = parts
+        self._keys: dict[str, str] = {}
+        self._stopping = threading.Event()
+
+    def key(self, name: str) -> str:
+        """The key of the part as this checkout would build it."""
+        if name not in self._keys:
+            part = self._part(name)
+            needed = [f"{need}={self.key(need)}" for need in part.needs]
+            self._keys[name] = digest(part.name, *part.inputs(), *needed)
+        return self._keys[name]
+
+    def path(self, name: str) -> Path:
+        """Where the finished part is, or will be."""
+        return self.cache.path(name, self.key(name))
+
+    def log(self, name: str) -> Path:
+        """Where the part's tools print to."""
+        return self.cache.log(name)
+
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """Of these parts and all that they need, those that are not built, in an order to build them in."""
+        order: list[str] = []
+
+        def visit(name: str) -> None:
+            if name in order or self.path(name).exists():
+                return
+            for need in self._part(name).needs:
+                visit(need)
+            order.append(name)
+
+        for name in names:
+            visit(name)
+        return order
+
+    def get(self, *names: str) -> list[Path]:
+        """Build what is missing of these parts; returns the folder of each. Raises LabError."""
+        todo = self.missing(names)
+        running: dict[Future[Path], str] = {}
+        done: set[str] = set()
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            try:
+                while todo or running:
+                    for name in [n for n in todo if self._ready(n, todo, running)]:
+                        if len(running) < 2:
+                            todo.remove(name)
+                            running[pool.submit(self._build, name)] = name
+                    finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        done.add(running.pop(future))
+                        future.result()
+            except BaseException:
+                self._stopping.set()
+                raise
+        return [self.path(name) for name in names]
+
+    def _ready(self, name: str, todo: list[str], running: Mapping[Future[Path], str]) -> bool:
+        waits_for = set(self._part(name).needs)
+        return not waits_for & (set(todo) | set(running.values()))
+
+    def _build(self, name: str) -> Path:
+        part = self._part(name)
+
+        def build(into: Path) -> None:
+            with progress.reporting(name, part.expected_seconds):
+                part.build(self, into)
+
+        def waiting() -> None:
+            progress.say(f"{name}: another lab is building it; waiting")
+
+        return self.cache.get(name, self.key(name), build, waiting=waiting)
+
+    def _part(self, name: str) -> Part:
+        try:
+            return self.parts[name]
+        except KeyError:
+            names = ", ".join(p.name for p in self.parts.values() if p.asked)
+            raise LabError(f"there is no part {name!r}: name some of {names}") from None

@@ -1,0 +1,1 @@
+"""A real Kubernetes whose nodes are the lab's machines."""

@@ -1,0 +1,86 @@
+"""What the machine under the lab must be and have."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.lab import process, progress
+from tests.lab.cache import Cache
+from tests.lab.errors import BuildFailed, LabError
+
+# A command that the lab calls, and Debian's package that brings it (headers: a file instead of a command).
+PACKAGES = {
+    "gcc": "gcc", "make": "make", "flex": "flex", "bison": "bison", "bc": "bc", "patch": "patch", "xz": "xz-utils",
+    "lz4": "lz4", "cpio": "cpio", "depmod": "kmod", "mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs",
+    "buildah": "buildah", "ip": "iproute2", "setpriv": "util-linux", "openssl": "openssl", "git": "git",
+    "/usr/include/gelf.h": "libelf-dev", "/usr/include/openssl/evp.h": "libssl-dev",
+    "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
+}  # fmt: skip
+# Sources, two kernels' objects and the Go caches at their largest; parts take 3 GiB of it in the end.
+ROOM_GIB = 20
+CONTAINER = (
+    "docker run --rm -it --privileged -v \"$PWD\":/thermocline -w /thermocline debian:13 "
+    "sh -c 'apt-get update && apt-get install -y python3 golang make gcc && make test'"
+)
+
+
+def require_lab_host(os_release: Path = Path("/etc/os-release")) -> None:
+    """Raises LabError when no lab can run here: not Debian 12 or later on x86-64, not root."""
+    try:
+        fields = platform_fields(os_release.read_text())
+    except FileNotFoundError:
+        fields = {}
+    version = fields.get("VERSION_ID", "0")
+    if fields.get("ID") != "debian" or int(version) < 12 or platform.machine() != "x86_64":
+        raise LabError(f"the lab needs Debian 12 or 13 on x86-64; in a container: {CONTAINER}")
+    if os.geteuid() != 0:
+        raise LabError("the lab needs root, for namespaces and root file systems: run it by sudo")
+
+
+def platform_fields(os_release: str) -> dict[str, str]:
+    """The assignments of an os-release(5) file, unquoted."""
+    pairs = (line.partition("=") for line in os_release.splitlines() if "=" in line)
+    return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
+
+
+def missing_packages() -> list[str]:
+    """Debian packages that the lab needs and the machine has not."""
+    missing = [
+        package
+        for need, package in PACKAGES.items()
+        if not (Path(need).exists() if need.startswith("/") else shutil.which(need))
+    ]
+    if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode:
+        missing.append("python3-pip")
+    return missing
+
+
+def install_packages(cache: Cache) -> None:
+    """Install what is missing, by apt-get. Raises LabError when apt-get cannot."""
+    missing = missing_packages()
+    if not missing:
+        return
+    progress.say(f"installing {' '.join(missing)}")
+    log = cache.log("apt-get")
+    try:
+        process.run(["apt-get", "update"], log=log)
+        process.run(["apt-get", "install", "-y", "--no-install-recommends", *missing], log=log)
+    except BuildFailed as err:
+        raise BuildFailed(
+            f"apt-get could not install {' '.join(missing)}: check the network and apt's sources", log
+        ) from err
+
+
+def require_room(cache: Cache, gib: int = ROOM_GIB) -> None:
+    """Raises LabError when the cache's disk has too little room to build in."""
+    free = shutil.disk_usage(cache.root).free >> 30
+    if free < gib:
+        raise LabError(
+            f"building needs {gib} GiB and {cache.root} has {free} GiB: "
+            "free some room, or set THERMOCLINE_CACHE to a folder on a larger disk"
+        )

@@ -1,0 +1,193 @@
+"""Boot one node, run one command in it, and hand back what the command printed and how it ended.
+
+Standard output, standard error and the report travel over three virtio ports, whose other ends are socket
+pairs held here; the serial console carries the kernel's own words and goes to a file.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shlex
+import socket
+import subprocess
+import tarfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from tests.lab import machine as machines
+from tests.lab.build.part import LAB, Workshop
+from tests.lab.cache import Cache, locked_folder
+from tests.lab.errors import STATUS_NODE_FAILED, STATUS_NODE_TIMEOUT, NodeFailed
+from tests.lab.machine import Disk, Files, Machine, Slow
+from tests.lab.process import CONFINED, tail
+
+PORTS = ("out", "err", "report")
+GUEST_INIT = LAB / "guest" / "init"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a node's command ended: its exit status as a shell gives it, and the processes killed for memory."""
+
+    status: int
+    oom_kills: int
+
+    @classmethod
+    def parse(cls, line: str) -> Report | None:
+        """Read the line that guest/init sends when the command has ended; None when it never came whole."""
+        match = re.fullmatch(r"status=(\d+) oom_kills=(\d+)\n", line)
+        return cls(int(match[1]), int(match[2])) if match else None
+
+
+def run(
+    workshop: Workshop,
+    machine: Machine,
+    command: Sequence[str],
+    *,
+    out: BinaryIO,
+    err: BinaryIO,
+    timeout_seconds: float,
+) -> int:
+    """Run `command` in a new node; what it prints goes to `out` and `err` as it comes. Returns its status.
+
+    Raises NodeFailed, with the end of the console, when the node ends or the time is up before the command
+    does, or LabError. When the kernel had to kill processes for want of memory, the console's end goes to
+    `err` as well.
+    """
+    kernel, rootfs, project, emulator = workshop.get(*parts(machine))
+    with locked_folder(workshop.cache, "node") as folder:
+        job = folder / "job.tar"
+        write_job(job, job_files(machine, command))
+        disks = [Disk(rootfs / "rootfs.ext4", "snapshot"), Disk(job), Disk(project / "project.ext4")]
+        if machine.kernel == "stock":
+            disks.append(Disk(kernel / "modules.ext4"))
+        console = folder / "console"
+        machine = replace(machine, disks=tuple(disks))
+        with _started(machine, Files(emulator, kernel, console)) as (emulated, ports):
+            copiers = [_copier(ports["out"], out), _copier(ports["err"], err)]
+            report = Report.parse(_read_report(ports["report"], timeout_seconds))
+            if report is None and emulated.poll() is None:
+                raise NodeFailed(
+                    f"the node's command did not end within {timeout_seconds:g} s", STATUS_NODE_TIMEOUT, tail(console)
+                )
+            for copier in copiers:
+                copier.join()
+        if report is None:
+            raise NodeFailed(
+                "the node stopped before its command had ended", STATUS_NODE_FAILED, tail(console)
+            )
+        if report.oom_kills:
+            err.write(f"lab: the node ran out of memory and killed a process:\n{tail(console)}".encode())
+            err.flush()
+        return report.status
+
+
+def parts(machine: Machine) -> tuple[str, str, str, str]:
+    """The parts that a node is put together from: kernel, root file system, packages, emulator."""
+    return (machines.KERNELS[machine.kernel], "rootfs", "project", "emulator")
+
+
+def job_files(machine: Machine, command: Sequence[str]) -> dict[str, bytes]:
+    """What guest/init finds beside itself."""
+    settings = {
+        "ROLE": "job",
+        "HOSTNAME": "node",
+        "CXL": "1" if machine.slow is Slow.CXL else "",
+        "SHARE": "1" if machine.share else "",
+        "MODULES": machines.modules(machine),
+    }
+    return {
+        "init": GUEST_INIT.read_bytes(),
+        "settings": shell_settings(settings),
+        "job": f"exec {shlex.join(command)}\n".encode(errors="surrogateescape"),
+    }
+
+
+def shell_settings(settings: Mapping[str, str]) -> bytes:
+    """Shell assignments, quoted."""
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items()).encode()
+
+
+def write_job(path: Path, files: Mapping[str, bytes]) -> None:
+    """Pack the job's files into a tar archive that is a whole disk: QEMU wants full 512-byte sectors."""
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            entry.mode = 0o755
+            archive.addfile(entry, io.BytesIO(content))
+
+
+@contextmanager
+def _started(
+    machine: Machine, files: Files
+) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, socket.socket]]]:
+    """The running emulator and our ends of its ports. On the way out it is stopped, and so is all it started."""
+    pairs = {name: socket.socketpair() for name in PORTS}
+    theirs = {name: pair[1] for name, pair in pairs.items()}
+    files = replace(files, ports={name: end.fileno() for name, end in theirs.items()})
+    emulated = subprocess.Popen(
+        [*CONFINED, *machines.command_line(machine, files)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=files.console.with_name("emulator.log").open("wb"),
+        pass_fds=[end.fileno() for end in theirs.values()],
+        env={**os.environ, **machines.environment(files)},
+    )
+    for end in theirs.values():
+        end.close()
+    ours = {name: pair[0] for name, pair in pairs.items()}
+    try:
+        yield emulated, ours
+    finally:
+        emulated.kill()
+        emulated.wait()
+        for end in ours.values():
+            end.close()
+
+
+def _read_report(port: socket.socket, timeout_seconds: float) -> str:
+    """The report, or what there was of it when the time was up or the emulator went away."""
+    deadline = time.monotonic() + timeout_seconds
+    received = b""
+    while not received.endswith(b"\n"):
+        port.settimeout(max(0.001, deadline - time.monotonic()))
+        try:
+            piece = port.recv(4096)
+        except (TimeoutError, ConnectionResetError):
+            break
+        if not piece:
+            break
+        received += piece
+    return received.decode(errors="replace")
+
+
+def _copier(port: socket.socket, sink: BinaryIO) -> threading.Thread:
+    def copy() -> None:
+        # The sink may be a pipe that nobody reads any more: go on reading, or the guest would block for ever.
+        broken = False
+        while piece := _receive(port):
+            if not broken:
+                try:
+                    sink.write(piece)
+                    sink.flush()
+                except BrokenPipeError:
+                    broken = True
+
+    thread = threading.Thread(target=copy, daemon=True)
+    thread.start()
+    return thread
+
+
+def _receive(port: socket.socket) -> bytes:
+    try:
+        return port.recv(1 << 16)
+    except OSError:
+        return b""
