@@ -6,7 +6,8 @@
     ├── locks/NAME          held (flock) by whoever builds or sweeps that part
     ├── logs/NAME.log       what the tools printed, last build only
     ├── run/                 folders of running nodes, each locked by its lab
-    └── go/, pip/           the compilers' own caches, shared by parts
+    ├── clusters/NAME/      a cluster's certificates, disks, logs and plan
+    └── go/, apt/            compilers' and apt's own caches, shared by parts
 
 A build that is killed leaves something in tmp/ only; the next one sweeps it. The kernel drops the lock.
 """
@@ -75,7 +76,11 @@ class Cache:
                     unfinished = self.root / "tmp" / path.name
                     unfinished.mkdir()
                     self.log(name).unlink(missing_ok=True)
-                    build(unfinished)
+                    try:
+                        build(unfinished)
+                    except BaseException:
+                        self._sweep(name)
+                        raise
                     unfinished.rename(path)
         os.utime(path)
         return path
@@ -89,7 +94,9 @@ class Cache:
         gone = [path for path in self.entries() if path not in keep]
         for path in gone:
             with self.locked(part_name(path)):
-                remove_tree(path)
+                self._sweep(part_name(path))
+                # It is gone at once, or whoever looks meanwhile would take half of it for the whole.
+                path.rename(self.root / "tmp" / path.name)
         for name in {part_name(path) for path in (self.root / "tmp").iterdir()}:
             with self.locked(name):
                 self._sweep(name)
@@ -115,11 +122,12 @@ def locked_folder(cache: Cache, name: str) -> Iterator[Path]:
         try:
             yield folder
         finally:
-            remove_tree(folder)
+            with cache.locked("run"):
+                remove_tree(folder)
 
 
 def _remove_unless_held(folder: Path) -> None:
-    with (folder / "lock").open("w") as lock:
+    with (folder / "lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -135,7 +143,7 @@ def part_name(path: Path) -> str:
 def remove_tree(path: Path) -> None:
     """Remove a folder, read-only folders inside (the Go module cache) included."""
     for folder, _, _ in os.walk(path):
-        os.chmod(folder, 0o700)
+        Path(folder).chmod(0o700)
     shutil.rmtree(path)
 
 

@@ -1,8 +1,8 @@
 """What can go wrong in the lab, and the exit status that each kind ends with.
 
-    LabError            the lab cannot do what was asked: one sentence that says what to do, status 2
-    └── BuildFailed     a part did not build: the sentence, then the end of its log
-    NodeFailed          a node panicked, hung or ran out of memory: the end of its console, status 3
+LabError            the lab cannot do what was asked: one sentence that says what to do, status 2
+└── BuildFailed     a part did not build: the sentence, then the end of its log
+NodeFailed          a node panicked or hung: the end of its console, the sentence, status 124 or 125
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ class BuildFailed(LabError):
 class NodeFailed(Exception):
     """A node ended without reporting the status of its command.
 
-    `status` is what the lab shall exit with: 124 after --timeout, else 125. `console` is the end of the
-    node's serial console.
+    `status` is what the lab shall exit with: 124 after --timeout, else 125. `console` holds all that the node
+    wrote to its serial console, and what the emulator complained of; `tail` is its end.
     """
 
-    def __init__(self, sentence: str, status: int, console: str) -> None:
+    def __init__(self, sentence: str, status: int, tail: str, console: Path) -> None:
         super().__init__(sentence)
         self.status = status
+        self.tail = tail
         self.console = console

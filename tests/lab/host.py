@@ -17,15 +17,16 @@ from tests.lab.errors import BuildFailed, LabError
 PACKAGES = {
     "gcc": "gcc", "make": "make", "flex": "flex", "bison": "bison", "bc": "bc", "patch": "patch", "xz": "xz-utils",
     "lz4": "lz4", "cpio": "cpio", "depmod": "kmod", "mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs",
-    "buildah": "buildah", "ip": "iproute2", "setpriv": "util-linux", "openssl": "openssl", "git": "git",
+    "buildah": "buildah", "ip": "iproute2", "setpriv": "util-linux", "openssl": "openssl",
+    "ssh-keygen": "openssh-client", "mandoc": "mandoc", "git": "git",
     "/usr/include/gelf.h": "libelf-dev", "/usr/include/openssl/evp.h": "libssl-dev",
+    "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 }  # fmt: skip
-# Sources, two kernels' objects and the Go caches at their largest; parts take 3 GiB of it in the end.
-ROOM_GIB = 20
+# Debian 13 with the Go that the modules ask for, which Debian's own package is too old for.
 CONTAINER = (
-    "docker run --rm -it --privileged -v \"$PWD\":/thermocline -w /thermocline debian:13 "
-    "sh -c 'apt-get update && apt-get install -y python3 golang make gcc && make test'"
+    'docker run --rm -it --privileged -v "$PWD":/thermocline -v thermocline-cache:/root/.cache -w /thermocline '
+    "golang:1.26-trixie sh -c 'apt-get update && apt-get install -y python3 make gcc && make test'"
 )
 
 
@@ -55,7 +56,9 @@ def missing_packages() -> list[str]:
         for need, package in PACKAGES.items()
         if not (Path(need).exists() if need.startswith("/") else shutil.which(need))
     ]
-    if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        [sys.executable, "-m", "pip", "--version"], capture_output=True, check=False
+    ).returncode:
         missing.append("python3-pip")
     return missing
 
@@ -76,11 +79,19 @@ def install_packages(cache: Cache) -> None:
         ) from err
 
 
-def require_room(cache: Cache, gib: int = ROOM_GIB) -> None:
+def require_memory(mib: int, meminfo: Path = Path("/proc/meminfo")) -> None:
+    """Raises LabError when a machine of this size is larger than the one it would run on."""
+    (line,) = [x for x in meminfo.read_text().splitlines() if x.startswith("MemTotal:")]
+    total = int(line.split()[1]) >> 10
+    if mib > total:
+        raise LabError(f"a node of {mib} MiB does not fit this machine, which has {total} MiB: ask for less")
+
+
+def require_room(cache: Cache, mib: int) -> None:
     """Raises LabError when the cache's disk has too little room to build in."""
-    free = shutil.disk_usage(cache.root).free >> 30
-    if free < gib:
+    free = shutil.disk_usage(cache.root).free >> 20
+    if free < mib:
         raise LabError(
-            f"building needs {gib} GiB and {cache.root} has {free} GiB: "
+            f"building needs {mib / 1024:.1f} GiB and {cache.root} has {free / 1024:.1f} GiB: "
             "free some room, or set THERMOCLINE_CACHE to a folder on a larger disk"
         )

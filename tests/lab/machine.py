@@ -1,8 +1,9 @@
 """A node's hardware: what the person asked for, turned into the emulator's command line. Pure.
 
 Measured facts behind the choices (QEMU 10, TCG): with the hypervisor bit set the kernel refuses to commit a
-CXL region ("Failed to synchronize CPU cache state"); with fast string moves an emulated `rep movsb` is counted
-once an iteration, which would drown every other instruction in a page copy.
+CXL region ("Failed to synchronize CPU cache state"), and without it the kernel gives up when a busy machine
+delays the timer interrupts by which it tests its wiring, unless told not to test; with fast string moves an
+emulated `rep movsb` is counted once an iteration, which would drown every other instruction in a page copy.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from pathlib import Path
 from tests.lab.errors import LabError
 
 MIB = 1 << 20
+# A virtio device without its form of before the standard, on the root bus.
+MODERN_PCI = "pci-non-transitional,bus=pcie.0"
 # The kernels by the name that `--kernel` takes, and the part that each is built as.
 KERNELS = {"patched": "kernel", "stock": "kernel-stock", "debug": "kernel-debug"}
 # What Debian's kernel has as modules and a node needs, beyond what finds the root file system.
@@ -58,6 +61,8 @@ class Machine:
     append: tuple[str, ...] = ()
     tap: str | None = None
     mac: str = "52:54:00:12:34:56"
+    # What the emulator is to load into itself, as its option -plugin says it.
+    plugins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.icount and self.cpus != 1:
@@ -74,14 +79,16 @@ class Files:
     ports: dict[str, int] = field(default_factory=dict)
 
 
-def parse_size(text: str) -> int:
-    """Bytes of 512M or 2G. Raises LabError that says what to write."""
+def parse_size(text: str, option: str) -> int:
+    """Bytes of 512M or 2G, as an option says it. Raises LabError that says what to write."""
     match = re.fullmatch(r"([1-9][0-9]*)([MG])", text)
     if match is None:
-        raise LabError(f"{text!r} is no size: write a whole number with M or G, such as 512M")
+        raise LabError(f"{option} {text!r} is no size: write a whole number with M or G, such as 512M")
     size = int(match[1]) * (MIB if match[2] == "M" else 1024 * MIB)
     if size % (128 * MIB):
-        raise LabError(f"{text} is no multiple of 128M, the unit in which Linux adds memory: round it up")
+        raise LabError(
+            f"{option} {text} is no multiple of 128M, the unit in which Linux adds memory: round it up"
+        )
     return size
 
 
@@ -109,7 +116,8 @@ def command_line(machine: Machine, files: Files) -> list[str]:
         "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
         *_processor(machine), *_memory(machine), *_kernel(machine, files),
         *_disks(machine), *_ports(files), *_share(machine), *_network(machine),
-        "-device", "virtio-rng-pci,bus=pcie.0",
+        "-device", f"virtio-rng-{MODERN_PCI}",
+        *(word for plugin in machine.plugins for word in ("-plugin", plugin)),
     ]  # fmt: skip
 
 
@@ -151,7 +159,12 @@ def _memory(machine: Machine) -> list[str]:
         "-device", "pxb-cxl,bus_nr=12,bus=pcie.0,id=cxl.1",
         "-device", "cxl-rp,port=0,bus=cxl.1,id=rp0,chassis=0,slot=2",
         "-object", slow, "-device", "cxl-type3,bus=rp0,volatile-memdev=slow,id=vmem0",
-        "-M", "cxl-fmw.0.targets.0=cxl.1,cxl-fmw.0.size=4G",
+        # A window is a multiple of 256 MiB (CXL 3.1, 9.18.1.3).
+        "-M", f"cxl-fmw.0.targets.0=cxl.1,cxl-fmw.0.size={-(-machine.slow_bytes // (256 * MIB)) * 256}M",
+        # The emulator has no pointer into CXL memory: what a device reads into it (page cache, say) goes through a
+        # bounce buffer, and a device whose request does not fit into its 4 KiB stops for ever. Only virtio devices
+        # that resolve addresses as other PCI devices do have a buffer of their own, whose size can be told.
+        "-global", "virtio-device.iommu_platform=on", "-global", "pci-device.x-max-bounce-buffer-size=64M",
     ]  # fmt: skip
 
 
@@ -167,7 +180,7 @@ def _hmat() -> list[str]:
 
 def _kernel(machine: Machine, files: Files) -> list[str]:
     words = ["console=ttyS0", "root=/dev/vda", "rw", "init=/sbin/lab-init", "panic=-1", "loglevel=5",
-             "memhp_default_state=online_movable", *machine.append]  # fmt: skip
+             "memhp_default_state=online_movable", "no_timer_check", *machine.append]  # fmt: skip
     if machine.icount:
         words.append("nokaslr")
     initrd = files.kernel / "initrd.img"
@@ -179,14 +192,17 @@ def _kernel(machine: Machine, files: Files) -> list[str]:
 def _disks(machine: Machine) -> list[str]:
     words: list[str] = []
     for number, disk in enumerate(machine.disks):
-        options = {"read-only": "read-only=on", "snapshot": "snapshot=on", "writable": "cache=unsafe"}
-        words += ["-drive", f"if=none,id=disk{number},format={disk.format},file={_escaped(disk.image)},{options[disk.mode]}",
-                  "-device", f"virtio-blk-pci,bus=pcie.0,drive=disk{number}"]  # fmt: skip
+        options = {"read-only": "read-only=on", "snapshot": "snapshot=on", "writable": "cache=unsafe"}[
+            disk.mode
+        ]
+        file = _escaped(disk.image)
+        words += ["-drive", f"if=none,id=disk{number},format={disk.format},file={file},{options}",
+                  "-device", f"virtio-blk-{MODERN_PCI},drive=disk{number}"]  # fmt: skip
     return words
 
 
 def _ports(files: Files) -> list[str]:
-    words = ["-device", "virtio-serial-pci,bus=pcie.0"] if files.ports else []
+    words = ["-device", f"virtio-serial-{MODERN_PCI}"] if files.ports else []
     for number, (name, descriptor) in enumerate(files.ports.items(), start=1):
         words += ["-chardev", f"socket,id={name},fd={descriptor}",
                   "-device", f"virtserialport,chardev={name},name={name},nr={number}"]  # fmt: skip
@@ -197,11 +213,11 @@ def _share(machine: Machine) -> list[str]:
     if machine.share is None:
         return []
     return ["-fsdev", f"local,id=share,path={_escaped(machine.share)},security_model=none",
-            "-device", "virtio-9p-pci,bus=pcie.0,fsdev=share,mount_tag=share"]  # fmt: skip
+            "-device", f"virtio-9p-{MODERN_PCI},fsdev=share,mount_tag=share"]  # fmt: skip
 
 
 def _network(machine: Machine) -> list[str]:
     if machine.tap is None:
         return []
     return ["-netdev", f"tap,id=net0,ifname={machine.tap},script=no,downscript=no",
-            "-device", f"virtio-net-pci,bus=pcie.0,netdev=net0,mac={machine.mac},romfile="]  # fmt: skip
+            "-device", f"virtio-net-{MODERN_PCI},netdev=net0,mac={machine.mac},romfile="]  # fmt: skip

@@ -16,7 +16,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -26,10 +26,14 @@ from tests.lab.build.part import LAB, Workshop
 from tests.lab.cache import Cache, locked_folder
 from tests.lab.errors import STATUS_NODE_FAILED, STATUS_NODE_TIMEOUT, NodeFailed
 from tests.lab.machine import Disk, Files, Machine, Slow
-from tests.lab.process import CONFINED, tail
+from tests.lab.process import LIFELINE, confined, tail
 
 PORTS = ("out", "err", "report")
 GUEST_INIT = LAB / "guest" / "init"
+# On a busy machine QEMU aborts now and then while a guest of two CPUs sets up its PCI devices:
+# `iotlb_to_section: Assertion … failed`. The node's command has not begun by then: it is started again.
+EMULATOR_ABORTED = b"iotlb_to_section: Assertion"
+STARTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +61,28 @@ def run(
 ) -> int:
     """Run `command` in a new node; what it prints goes to `out` and `err` as it comes. Returns its status.
 
-    Raises NodeFailed, with the end of the console, when the node ends or the time is up before the command
-    does, or LabError. When the kernel had to kill processes for want of memory, the console's end goes to
-    `err` as well.
+    Raises OSError when the output cannot be written, NodeFailed, with the console, when the node ends or the
+    time is up before the command does, or LabError. When the kernel had to kill processes for want of memory,
+    the console's end goes to `err` as well.
     """
+    for _ in range(STARTS - 1):
+        with suppress(_Aborted):
+            return _run(workshop, machine, command, out, err, timeout_seconds)
+    return _run(workshop, machine, command, out, err, timeout_seconds)
+
+
+class _Aborted(NodeFailed):
+    """The emulator gave up before the node's command had printed anything."""
+
+
+def _run(
+    workshop: Workshop,
+    machine: Machine,
+    command: Sequence[str],
+    out: BinaryIO,
+    err: BinaryIO,
+    timeout_seconds: float,
+) -> int:
     kernel, rootfs, project, emulator = workshop.get(*parts(machine))
     with locked_folder(workshop.cache, "node") as folder:
         job = folder / "job.tar"
@@ -70,23 +92,45 @@ def run(
             disks.append(Disk(kernel / "modules.ext4"))
         console = folder / "console"
         machine = replace(machine, disks=tuple(disks))
-        with _started(machine, Files(emulator, kernel, console)) as (emulated, ports):
-            copiers = [_copier(ports["out"], out), _copier(ports["err"], err)]
-            report = Report.parse(_read_report(ports["report"], timeout_seconds))
-            if report is None and emulated.poll() is None:
-                raise NodeFailed(
-                    f"the node's command did not end within {timeout_seconds:g} s", STATUS_NODE_TIMEOUT, tail(console)
-                )
+        deadline = time.monotonic() + timeout_seconds
+        with _started(machine, Files(emulator, kernel, console)) as ports:
+            lost: list[OSError] = []
+            printed = threading.Event()
+            copiers = [
+                _copier(ports[name], sink, ports["report"], lost, printed)
+                for name, sink in (("out", out), ("err", err))
+            ]
+            try:
+                report = Report.parse(_read_report(ports["report"], deadline))
+            except TimeoutError as error:
+                sentence = f"the node's command did not end within {timeout_seconds:g} s"
+                raise _failed(sentence, STATUS_NODE_TIMEOUT, folder, workshop.cache) from error
+            if lost:
+                raise lost[0]
             for copier in copiers:
-                copier.join()
+                # The guest closes its ends before it reports; what is on the way is a moment away.
+                copier.join(max(1.0, deadline - time.monotonic()))
+        if lost:
+            raise lost[0]
         if report is None:
-            raise NodeFailed(
-                "the node stopped before its command had ended", STATUS_NODE_FAILED, tail(console)
-            )
+            sentence = "the node stopped before its command had ended"
+            failed = _failed(sentence, STATUS_NODE_FAILED, folder, workshop.cache)
+            if EMULATOR_ABORTED in failed.console.read_bytes() and not printed.is_set():
+                raise _Aborted(sentence, failed.status, failed.tail, failed.console)
+            raise failed
         if report.oom_kills:
             err.write(f"lab: the node ran out of memory and killed a process:\n{tail(console)}".encode())
             err.flush()
-        return report.status
+        # Whoever lost a process did not do what was asked, whatever it says itself.
+        return report.status or (STATUS_NODE_FAILED if report.oom_kills else 0)
+
+
+def _failed(sentence: str, status: int, folder: Path, cache: Cache) -> NodeFailed:
+    """What to raise. The console outlives the node's folder, in the logs."""
+    kept = cache.log(folder.name)
+    words = [path.read_bytes() for name in ("console", "emulator.log") if (path := folder / name).exists()]
+    kept.write_bytes(b"".join(words))
+    return NodeFailed(sentence, status, tail(kept), kept)
 
 
 def parts(machine: Machine) -> tuple[str, str, str, str]:
@@ -126,26 +170,24 @@ def write_job(path: Path, files: Mapping[str, bytes]) -> None:
 
 
 @contextmanager
-def _started(
-    machine: Machine, files: Files
-) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, socket.socket]]]:
-    """The running emulator and our ends of its ports. On the way out it is stopped, and so is all it started."""
+def _started(machine: Machine, files: Files) -> Iterator[dict[str, socket.socket]]:
+    """Our ends of the running emulator's ports. On the way out it is stopped."""
     pairs = {name: socket.socketpair() for name in PORTS}
     theirs = {name: pair[1] for name, pair in pairs.items()}
     files = replace(files, ports={name: end.fileno() for name, end in theirs.items()})
     emulated = subprocess.Popen(
-        [*CONFINED, *machines.command_line(machine, files)],
+        confined(machines.command_line(machine, files)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=files.console.with_name("emulator.log").open("wb"),
-        pass_fds=[end.fileno() for end in theirs.values()],
+        pass_fds=[LIFELINE, *(end.fileno() for end in theirs.values())],
         env={**os.environ, **machines.environment(files)},
     )
     for end in theirs.values():
         end.close()
     ours = {name: pair[0] for name, pair in pairs.items()}
     try:
-        yield emulated, ours
+        yield ours
     finally:
         emulated.kill()
         emulated.wait()
@@ -153,33 +195,35 @@ def _started(
             end.close()
 
 
-def _read_report(port: socket.socket, timeout_seconds: float) -> str:
-    """The report, or what there was of it when the time was up or the emulator went away."""
-    deadline = time.monotonic() + timeout_seconds
+def _read_report(port: socket.socket, deadline: float) -> str:
+    """The report, or what there was of it when the emulator went away. Raises TimeoutError."""
     received = b""
     while not received.endswith(b"\n"):
         port.settimeout(max(0.001, deadline - time.monotonic()))
-        try:
-            piece = port.recv(4096)
-        except (TimeoutError, ConnectionResetError):
-            break
+        piece = port.recv(4096)
         if not piece:
             break
         received += piece
     return received.decode(errors="replace")
 
 
-def _copier(port: socket.socket, sink: BinaryIO) -> threading.Thread:
+def _copier(
+    port: socket.socket,
+    sink: BinaryIO,
+    report: socket.socket,
+    lost: list[OSError],
+    printed: threading.Event,
+) -> threading.Thread:
     def copy() -> None:
-        # The sink may be a pipe that nobody reads any more: go on reading, or the guest would block for ever.
-        broken = False
-        while piece := _receive(port):
-            if not broken:
-                try:
-                    sink.write(piece)
-                    sink.flush()
-                except BrokenPipeError:
-                    broken = True
+        try:
+            while piece := _receive(port):
+                printed.set()
+                sink.write(piece)
+                sink.flush()
+        except OSError as error:
+            # Output that is lost ends the run: whoever waits for the report sees the port close.
+            lost.append(error)
+            report.shutdown(socket.SHUT_RDWR)
 
     thread = threading.Thread(target=copy, daemon=True)
     thread.start()

@@ -1,6 +1,6 @@
 """The disk with what makes a machine a Kubernetes node, mounted on /opt/kubernetes.
 
-    node-binaries   kubernetes.ext4: bin/ (kubelet, kube-proxy, containerd, …), cni/
+node-binaries   kubernetes.ext4: bin/ (kubelet, kube-proxy, containerd, …), cni/
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from tests.lab import process
+from tests.lab.build import filesystem
 from tests.lab.build.filesystem import make_image
 from tests.lab.build.part import Part, Workshop
 
@@ -27,7 +28,7 @@ PARTS = (
     Part(
         "node-binaries",
         5,
-        inputs=lambda: (Path(__file__),),
+        inputs=lambda: (Path(__file__), Path(filesystem.__file__)),
         build=_build,
         needs=("kubernetes", "containerd", "cni"),
         asked=False,

@@ -6,14 +6,15 @@ exactly when something that goes into it changes.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab import progress
-from tests.lab.cache import Cache, digest
+from tests.lab import process, progress
+from tests.lab.cache import Cache, digest, locked_folder
 from tests.lab.errors import LabError
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -25,7 +26,8 @@ class Part:
     """One part. `inputs` are words and paths whose content the part depends on; `needs` are parts' names.
 
     `build(workshop, into)` fills the new folder `into`; it runs its tools by process.run with the log
-    `workshop.log(name)`. `expected_seconds` is what it took on 2 cores, for the person who waits.
+    `workshop.log(name)`. `expected_seconds` is what it took on 2 cores, for the person who waits, and
+    `room_mib` what it took of the disk at its largest, compilers' caches included.
     A part that is not `asked` is built for others only and has no name on the command line.
     """
 
@@ -35,6 +37,7 @@ class Part:
     build: Callable[[Workshop, Path], None]
     needs: tuple[str, ...] = ()
     asked: bool = True
+    room_mib: int = 512
 
 
 class Workshop:
@@ -44,15 +47,16 @@ class Workshop:
         self.cache = cache
         self.parts = parts
         self._keys: dict[str, str] = {}
-        self._stopping = threading.Event()
 
     def key(self, name: str) -> str:
         """The key of the part as this checkout would build it."""
         if name not in self._keys:
-            part = self._part(name)
-            needed = [f"{need}={self.key(need)}" for need in part.needs]
-            self._keys[name] = digest(part.name, *part.inputs(), *needed)
+            self._keys[name] = self._digest(self._part(name))
         return self._keys[name]
+
+    def _digest(self, part: Part) -> str:
+        needed = [f"{need}={self.key(need)}" for need in part.needs]
+        return digest(part.name, *part.inputs(), *needed)
 
     def path(self, name: str) -> Path:
         """Where the finished part is, or will be."""
@@ -77,11 +81,20 @@ class Workshop:
             visit(name)
         return order
 
+    def room_mib(self, names: Iterable[str]) -> int:
+        """What building what is missing of these parts takes of the disk."""
+        return sum(self._part(name).room_mib for name in self.missing(names))
+
     def get(self, *names: str) -> list[Path]:
         """Build what is missing of these parts; returns the folder of each. Raises LabError."""
-        todo = self.missing(names)
+        if todo := self.missing(names):
+            # What tools leave in their temporary folder goes with ours, whatever becomes of them.
+            with locked_folder(self.cache, "build") as scratch, _environment(TMPDIR=str(scratch)):
+                self._build_all(todo)
+        return [self.path(name) for name in names]
+
+    def _build_all(self, todo: list[str]) -> None:
         running: dict[Future[Path], str] = {}
-        done: set[str] = set()
         with ThreadPoolExecutor(max_workers=2) as pool:
             try:
                 while todo or running:
@@ -91,12 +104,12 @@ class Workshop:
                             running[pool.submit(self._build, name)] = name
                     finished, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in finished:
-                        done.add(running.pop(future))
+                        running.pop(future)
                         future.result()
             except BaseException:
-                self._stopping.set()
+                # Nobody wants the other one any more, and it may take a quarter of an hour.
+                process.stop_all()
                 raise
-        return [self.path(name) for name in names]
 
     def _ready(self, name: str, todo: list[str], running: Mapping[Future[Path], str]) -> bool:
         waits_for = set(self._part(name).needs)
@@ -108,6 +121,9 @@ class Workshop:
         def build(into: Path) -> None:
             with progress.reporting(name, part.expected_seconds):
                 part.build(self, into)
+            # Its inputs were read again while it was built: what came of another state has no name.
+            if self._digest(part) != self.key(name):
+                raise LabError(f"what {name} is built from has changed meanwhile: run it again")
 
         def waiting() -> None:
             progress.say(f"{name}: another lab is building it; waiting")
@@ -120,3 +136,18 @@ class Workshop:
         except KeyError:
             names = ", ".join(p.name for p in self.parts.values() if p.asked)
             raise LabError(f"there is no part {name!r}: name some of {names}") from None
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """This process' environment, and so its children's, with these variables for as long as the block runs."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,22 +1,23 @@
 """What a node runs on: its root file system, this checkout's packages, and the emulator that runs it all.
 
-    rootfs      rootfs.ext4     Debian trixie, and the Python packages that the agent and the operator need
-    project     project.ext4    this checkout's packages and commands, mounted on /opt/thermocline
-    emulator    usr/            QEMU and its libraries, trixie's, so that every machine runs the same one
+rootfs      rootfs.ext4     Debian trixie, and the Python packages that the agent and the operator need
+project     project.ext4    this checkout's packages and commands, mounted on /opt/thermocline
+emulator    usr/            QEMU and its libraries, trixie's, so that every machine runs the same one
 """
 
 from __future__ import annotations
 
 import inspect
 import shutil
-import sys
 import tomllib
 from pathlib import Path
 
 from tests.lab import process
-from tests.lab.build.debian import SUITE, Apt, machine_mirror
+from tests.lab.build import filesystem
+from tests.lab.build.debian import BOOTSTRAP, SUITE, Apt, machine_mirror
 from tests.lab.build.filesystem import make_image
 from tests.lab.build.part import CHECKOUT, LAB, Part, Workshop
+from tests.lab.build.pip import pip
 
 LAB_INIT = LAB / "guest" / "lab-init"
 CONSTRAINTS = CHECKOUT / "constraints.txt"
@@ -25,25 +26,26 @@ ROOTS = ("crds", "kernel", "agent", "operator")
 DEBIAN_PACKAGES = (
     "python3", "iproute2", "kmod", "procps", "util-linux",  # any node
     "cxl", "daxctl", "numactl",                             # memory
+    "e2fsprogs",                                            # disks that tests make
     "runc", "nftables", "conntrack", "ca-certificates",     # kubelet, containerd and kube-proxy call these
     "dropbear-bin",                                         # `console NODE`
+    "redis-server",                                         # a service whose pages tests and the demo move
 )  # fmt: skip
 GUEST_PYTHON = "3.13"
 # Where the node finds what the project disk holds.
 MOUNT = "/opt/thermocline"
+FILESYSTEM = Path(filesystem.__file__)
 
 
 def _build_rootfs(workshop: Workshop, into: Path) -> None:
     log = workshop.log("rootfs")
     tree = into / "tree"
     Apt(workshop.cache, machine_mirror()).bootstrap(DEBIAN_PACKAGES, tree, log)
-    extras = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]
     site = tree / "usr/local/lib" / f"python{GUEST_PYTHON}" / "dist-packages"
-    process.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--target", site,
-         "--python-version", GUEST_PYTHON, "--only-binary=:all:", "--constraint", CONSTRAINTS,
-         *extras["agent"], *extras["operator"]],
-        log=log,
+    pip(
+        ["install", "--no-compile", "--target", site, "--python-version", GUEST_PYTHON,
+         "--only-binary=:all:", "--constraint", CONSTRAINTS, *_extras()],
+        log,
     )  # fmt: skip
     process.run(["chroot", tree, "python3", "-m", "compileall", "-q", "/usr/local/lib"], log=log)
     (site / "thermocline.pth").write_text(f"{MOUNT}/lib\n")
@@ -51,7 +53,7 @@ def _build_rootfs(workshop: Workshop, into: Path) -> None:
     (tree / MOUNT.lstrip("/")).mkdir(parents=True)
     (tree / "share").mkdir()
     # Free room for what a job or a kubelet writes; the image is sparse.
-    make_image(tree, into / "rootfs.ext4", "rootfs", log, room_mib=4096)
+    make_image(tree, into / "rootfs.ext4", "rootfs", log, room_mib=4096, written=True)
     process.run(["rm", "-rf", tree], log=log)
 
 
@@ -71,7 +73,9 @@ def _build_project(workshop: Workshop, into: Path) -> None:
     for command, target in project["scripts"].items():
         module, function = target.split(":")
         script = commands / command
-        script.write_text(f"#!/usr/bin/python3\nfrom {module} import {function}\n\nraise SystemExit({function}())\n")
+        script.write_text(
+            f"#!/usr/bin/python3\nfrom {module} import {function}\n\nraise SystemExit({function}())\n"
+        )
         script.chmod(0o755)
     make_image(tree, into / "project.ext4", "project", log)
     process.run(["rm", "-rf", tree], log=log)
@@ -84,28 +88,36 @@ def packages() -> list[Path]:
 
 def _build_emulator(workshop: Workshop, into: Path) -> None:
     log = workshop.log("emulator")
-    process.run(
-        ["mmdebstrap", "--variant=extract", "--mode=root", "--include=qemu-system-x86,qemu-utils",
-         SUITE, into / "tree", *machine_mirror().sources()],
-        log=log,
-    )  # fmt: skip
+    apt = Apt(workshop.cache, machine_mirror())
+    apt.bootstrap(("qemu-system-x86", "qemu-utils"), into / "tree", log, variant="extract")
     (into / "tree/usr").rename(into / "usr")
     process.run(["rm", "-rf", into / "tree"], log=log)
 
 
+def _extras() -> tuple[str, ...]:
+    extras = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]
+    return (*extras["agent"], *extras["operator"])
+
+
+def _rootfs_inputs() -> tuple[str | Path, ...]:
+    made_by = (inspect.getsource(_build_rootfs), FILESYSTEM, BOOTSTRAP, GUEST_PYTHON, MOUNT)
+    return (SUITE, *DEBIAN_PACKAGES, *made_by, LAB_INIT, CONSTRAINTS, *_extras())
+
+
 PARTS = (
-    Part(
-        "rootfs",
-        60,
-        inputs=lambda: (SUITE, *DEBIAN_PACKAGES, inspect.getsource(_build_rootfs), LAB_INIT, CONSTRAINTS, PYPROJECT),
-        build=_build_rootfs,
-    ),
+    Part("rootfs", 60, inputs=_rootfs_inputs, build=_build_rootfs, room_mib=2048),
     Part(
         "project",
         2,
-        inputs=lambda: (*packages(), PYPROJECT, inspect.getsource(_build_project)),
+        inputs=lambda: (*packages(), PYPROJECT, FILESYSTEM, inspect.getsource(_build_project)),
         build=_build_project,
         asked=False,
     ),
-    Part("emulator", 20, inputs=lambda: (SUITE, "qemu-system-x86"), build=_build_emulator, asked=False),
+    Part(
+        "emulator",
+        20,
+        inputs=lambda: (SUITE, BOOTSTRAP, inspect.getsource(_build_emulator)),
+        build=_build_emulator,
+        asked=False,
+    ),
 )

@@ -12,13 +12,14 @@ import lzma
 from pathlib import Path
 
 from tests.lab import process
+from tests.lab.build import filesystem
 from tests.lab.build.debian import SUITE, Apt, machine_mirror
 from tests.lab.build.filesystem import make_image
 from tests.lab.build.part import LAB, Part, Workshop
 
 INITRD_INIT = LAB / "guest" / "initrd-init"
 # What it takes to find the root file system and to talk to the lab.
-BOOT_MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "ext4")
+BOOT_MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "crc32c_generic", "ext4")
 # What no virtual machine has a use for, and three quarters of the disk (below kernel/).
 LEFT_OUT = (
     "sound", "drivers/gpu", "drivers/media", "drivers/infiniband", "drivers/staging", "drivers/usb",
@@ -39,7 +40,8 @@ def load_order(modules_dep: str, wanted: tuple[str, ...]) -> list[str]:
     by_name = {Path(path).name.partition(".")[0].replace("-", "_"): path for path in depends}
     order: list[str] = []
     for name in wanted:
-        if path := by_name.get(name):
+        if name in by_name:
+            path = by_name[name]
             order += [p for p in (*reversed(depends[path]), path) if p not in order]
     return order
 
@@ -86,5 +88,12 @@ def _make_initrd(tree: Path, modules: Path, image: Path, log: Path) -> None:
 
 
 PARTS = (
-    Part("kernel-stock", 40, inputs=lambda: (SUITE, Path(__file__), INITRD_INIT), build=_build, asked=False),
+    Part(
+        "kernel-stock",
+        40,
+        inputs=lambda: (SUITE, Path(__file__), Path(filesystem.__file__), INITRD_INIT),
+        build=_build,
+        asked=False,
+        room_mib=2048,
+    ),
 )

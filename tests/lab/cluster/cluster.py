@@ -20,10 +20,10 @@ from pathlib import Path
 from tests.lab import progress
 from tests.lab.build.part import Workshop
 from tests.lab.cache import Cache, remove_tree
-from tests.lab.cluster import control_plane, member, network, pki
-from tests.lab.cluster.plan import Plan, checked_name, members
+from tests.lab.cluster import control_plane, member, network, pki, relay
+from tests.lab.cluster.plan import API_PORT, Plan, checked_name, members
 from tests.lab.errors import LabError
-from tests.lab.process import output_of, tail
+from tests.lab.process import LIFELINE, confined, output_of, tail
 
 READY_SECONDS = 180
 
@@ -47,7 +47,14 @@ def load(cache: Cache, name: str) -> Plan:
     """The plan of a cluster that is up. Raises LabError when there is none."""
     home = home_of(cache, name)
     if not (home / "ready").exists() or not network.exists(_plan(home, name)):
-        raise LabError(f"there is no cluster {name!r}: start it by `python3 -m tests.lab cluster up --name {name}`")
+        if home.exists():
+            raise LabError(
+                f"cluster {name!r} did not come up: end what there is of it by "
+                f"`python3 -m tests.lab cluster down --name {name}`"
+            )
+        raise LabError(
+            f"there is no cluster {name!r}: start it by `python3 -m tests.lab cluster up --name {name}`"
+        )
     return _plan(home, name)
 
 
@@ -57,14 +64,20 @@ def up(workshop: Workshop, name: str, nodes: str) -> Plan:
     home = home_of(workshop.cache, name)
     with _locked(workshop.cache, name):
         if (home / "ready").exists() and network.exists(_plan(home, name)):
-            raise LabError(f"cluster {name!r} is up already: use it, end it by `cluster down`, or give another --name")
+            raise LabError(
+                f"cluster {name!r} is up already: use it, end it by `cluster down --name {name}`, "
+                "or give another --name"
+            )
         _remove(workshop.cache, name)
-        workshop.get(*member.parts(planned))
-        plan = Plan(name, home, planned)
-        home.mkdir(parents=True)
-        (home / "plan.json").write_text(json.dumps({"nodes": nodes}))
+        names = member.parts(planned)
+        plan = Plan(name, home, planned, dict(zip(names, workshop.get(*names), strict=True)))
+        home.parent.mkdir(exist_ok=True)
+        # The keys of the cluster's administrator and of its nodes lie below it.
+        home.mkdir(mode=0o700)
+        parts = {part: str(path) for part, path in plan.parts.items()}
+        (home / "plan.json").write_text(json.dumps({"nodes": nodes, "parts": parts}))
         try:
-            _start(plan, workshop)
+            _start(plan)
         except BaseException:
             # Logs and consoles stay for whoever looks into it, processes do not.
             network.remove(plan)
@@ -79,37 +92,60 @@ def down(cache: Cache, name: str) -> bool:
         return _remove(cache, name)
 
 
-def status(workshop: Workshop, plan: Plan) -> list[NodeState]:
+def status(plan: Plan) -> list[NodeState]:
     """The nodes, as the machine and the API server see them."""
-    ready = _ready_nodes(plan, workshop)
+    ready = _ready_nodes(plan)
     return [NodeState(m.name, m.kernel, member.is_running(plan, m), m.name in ready) for m in plan.members]
 
 
-def restart(workshop: Workshop, plan: Plan, name: str) -> None:
-    """Cut a node's power and switch it on again; returns once it is Ready again."""
-    which = plan.member(name)
-    member.kill(plan, which)
-    # The API server goes on believing what the node said last, until it says something new.
-    before = _heartbeats(plan, workshop).get(name)
-    member.start(plan, which, workshop)
-    _wait(plan, f"node {name}", lambda: _heartbeats(plan, workshop).get(name, before) != before
-          and name in _ready_nodes(plan, workshop))
+def restart(cache: Cache, name: str, node: str) -> None:
+    """Cut a node's power and switch it on again; returns once it is Ready again. Raises LabError."""
+    with _locked(cache, name):
+        plan = load(cache, name)
+        which = plan.member(node)
+        # The API server goes on believing what the node said last, until it says something new.
+        _wait(plan, "the API server", lambda: bool(_conditions(plan)))
+        before = _heartbeats(plan).get(node)
+        member.kill(plan, which)
+        member.start(plan, which)
+        _wait(
+            plan,
+            f"node {node}",
+            lambda: _heartbeats(plan).get(node, before) != before and node in _ready_nodes(plan),
+        )
 
 
-def kubectl(plan: Plan, workshop: Workshop, words: Sequence[str]) -> list[str]:
+def in_use(cache: Cache) -> frozenset[Path]:
+    """The parts that clusters were put together from: their disks and programs."""
+    found: set[Path] = set()
+    for home in (cache.root / "clusters").glob("*"):
+        found.update(_plan(home, home.name).parts.values())
+    return frozenset(found)
+
+
+def kubectl(plan: Plan, words: Sequence[str]) -> list[str]:
     """The command that runs kubectl as the cluster's administrator."""
-    binary = workshop.path("kubernetes") / "bin/kubectl"
-    return network.inside(plan, [binary, f"--kubeconfig={plan.kubeconfig}", *words])
+    return [*_as_administrator(plan), str(plan.parts["kubernetes"] / "bin/kubectl"), *words]
 
 
-def helm(plan: Plan, workshop: Workshop, words: Sequence[str]) -> list[str]:
+def helm(plan: Plan, words: Sequence[str]) -> list[str]:
     """The command that runs helm as the cluster's administrator."""
-    return network.inside(plan, [workshop.path("helm") / "bin/helm", f"--kubeconfig={plan.kubeconfig}", *words])
+    return [*_as_administrator(plan), str(plan.parts["helm"] / "bin/helm"), *words]
+
+
+def _as_administrator(plan: Plan) -> list[str]:
+    # Not by a flag: kubectl takes no flag before the name of a plugin, or of a command that it does not know.
+    return ["env", f"KUBECONFIG={plan.kubeconfig}", f"KUBECACHEDIR={plan.home / 'kube-cache'}"]
 
 
 def console(plan: Plan, name: str, words: Sequence[str]) -> list[str]:
     """The command that opens a root shell on a node, or runs a command there."""
-    options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "IdentitiesOnly=yes"]
+    options = [
+        "StrictHostKeyChecking=no",
+        "UserKnownHostsFile=/dev/null",
+        "LogLevel=ERROR",
+        "IdentitiesOnly=yes",
+    ]
     return network.inside(
         plan,
         ["ssh", "-F", "none", "-i", plan.home / "pki/console", *(f"-o{option}" for option in options),
@@ -117,7 +153,7 @@ def console(plan: Plan, name: str, words: Sequence[str]) -> list[str]:
     )  # fmt: skip
 
 
-def _start(plan: Plan, workshop: Workshop) -> None:
+def _start(plan: Plan) -> None:
     folder = plan.home / "pki"
     pki.make_authority(folder)
     for identity in (*pki.CONTROL_PLANE, *(pki.kubelet(m) for m in plan.members)):
@@ -125,42 +161,44 @@ def _start(plan: Plan, workshop: Workshop) -> None:
     output_of(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", folder / "console"])
     network.create(plan)
     for one in plan.members:
-        member.prepare(plan, one, workshop)
-        member.start(plan, one, workshop)
-    control_plane.start(plan, workshop.path("kubernetes") / "bin")
+        member.prepare(plan, one)
+        member.start(plan, one)
+    control_plane.start(plan, plan.parts["kubernetes"] / "bin")
+    port = relay.start(plan, API_PORT)
+    plan.kubeconfig.write_text(pki.kubeconfig(folder, pki.ADMIN, f"https://127.0.0.1:{port}"))
     wanted = {m.name for m in plan.members}
     progress.say(f"cluster {plan.name}: waiting for {', '.join(sorted(wanted))}")
-    _wait(plan, "the cluster", lambda: wanted <= _ready_nodes(plan, workshop))
+    _wait(plan, "the cluster", lambda: wanted <= _ready_nodes(plan))
 
 
 def _wait(plan: Plan, what: str, done: Callable[[], bool]) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while not done():
         if time.monotonic() > deadline:
-            consoles = "".join(f"--- {m.name}\n{tail(plan.home / m.name / 'console', 15)}" for m in plan.members)
+            consoles = "".join(
+                f"--- {m.name}\n{tail(plan.home / m.name / 'console', 15)}" for m in plan.members
+            )
             raise LabError(
                 f"{what} was not Ready within {READY_SECONDS} s: see {plan.home}/logs and the consoles:\n{consoles}"
             )
         time.sleep(0.5)
 
 
-def _ready_nodes(plan: Plan, workshop: Workshop) -> set[str]:
-    return {
-        name
-        for name, (is_ready, _) in _conditions(plan, workshop).items()
-        if is_ready == "True"
-    }
+def _ready_nodes(plan: Plan) -> set[str]:
+    return {name for name, (is_ready, _) in _conditions(plan).items() if is_ready == "True"}
 
 
-def _heartbeats(plan: Plan, workshop: Workshop) -> dict[str, str]:
-    return {name: heartbeat for name, (_, heartbeat) in _conditions(plan, workshop).items()}
+def _heartbeats(plan: Plan) -> dict[str, str]:
+    return {name: heartbeat for name, (_, heartbeat) in _conditions(plan).items()}
 
 
-def _conditions(plan: Plan, workshop: Workshop) -> dict[str, tuple[str, str]]:
+def _conditions(plan: Plan) -> dict[str, tuple[str, str]]:
     """Each node's Ready condition and when it was last renewed; nothing while the API server is away."""
+    # Confined, for it is no process of the namespace: it must not outlive the lab.
     asked = subprocess.run(
-        kubectl(plan, workshop, ["get", "nodes", "-o", "json", "--request-timeout=5s"]),
+        confined(kubectl(plan, ["get", "nodes", "-o", "json", "--request-timeout=5s"])),
         capture_output=True,
+        pass_fds=(LIFELINE,),
         check=False,
     )
     if asked.returncode != 0:
@@ -175,25 +213,23 @@ def _conditions(plan: Plan, workshop: Workshop) -> dict[str, tuple[str, str]]:
 
 def _remove(cache: Cache, name: str) -> bool:
     home = home_of(cache, name)
-    plan = Plan(name, home, ())
     if not home.exists():
-        if network.exists(plan):
-            raise LabError(
-                f"the network namespace {plan.namespace} is another lab's (its cache is not {cache.root}): "
-                "give another --name, or end that lab from there"
-            )
         return False
+    plan = Plan(name, home, ())
     network.remove(plan)
     remove_tree(home)
     return True
 
 
 def _plan(home: Path, name: str) -> Plan:
+    """What `up` wrote down; nothing of a cluster that it did not come so far with."""
     try:
-        nodes = json.loads((home / "plan.json").read_text())["nodes"]
+        told = json.loads((home / "plan.json").read_text())
     except FileNotFoundError:
         return Plan(name, home, ())
-    return Plan(name, home, members(nodes))
+    return Plan(
+        name, home, members(told["nodes"]), {part: Path(path) for part, path in told["parts"].items()}
+    )
 
 
 @contextmanager
@@ -207,4 +243,3 @@ def _locked(cache: Cache, name: str) -> Iterator[None]:
                 f"another lab is starting or ending cluster {name!r}: wait for it, or give another --name"
             ) from None
         yield
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.lab.cluster import network
@@ -14,20 +15,27 @@ AUDIT_POLICY = {
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
     "rules": [
-        {"level": "Metadata", "verbs": ["create", "update", "patch", "delete", "deletecollection", "list", "watch"]},
+        {
+            "level": "Metadata",
+            "verbs": ["create", "update", "patch", "delete", "deletecollection", "list", "watch"],
+        },
         {"level": "None"},
     ],
 }
 
 
-def start(plan: Plan, binaries: Path) -> None:
-    """Start all four; they find each other when they are ready, in any order."""
+COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+
+
+def start(plan: Plan, binaries: Path, components: Sequence[str] = COMPONENTS) -> None:
+    """Start all four, or those named; they find each other when they are ready, in any order."""
     logs = plan.home / "logs"
     logs.mkdir(exist_ok=True)
     policy = plan.home / "audit-policy.json"
     policy.write_text(json.dumps(AUDIT_POLICY))
-    for name, flags in flags_of(plan).items():
-        words = [f"--{flag}={value}" for flag, value in flags.items()]
+    flags = flags_of(plan)
+    for name in components:
+        words = [f"--{flag}={value}" for flag, value in flags[name].items()]
         network.start(plan, [binaries / name, *words], logs / f"{name}.log")
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tests.lab import machine as machines
 from tests.lab import process
-from tests.lab.build.part import LAB, Workshop
-from tests.lab.cluster import network, pki
+from tests.lab.build.part import LAB
+from tests.lab.cluster import network
 from tests.lab.cluster.plan import (
     CONTROL_PLANE_IP,
     NODE_CXL_BYTES,
@@ -23,7 +23,17 @@ from tests.lab.node import GUEST_INIT, shell_settings, write_job
 
 GUEST_NODE = LAB / "guest" / "cluster-node"
 # What the cluster is put together from.
-PARTS = ("kubernetes", "containerd", "cni", "helm", "node-binaries", "images", "rootfs", "project", "emulator")
+PARTS = (
+    "kubernetes",
+    "containerd",
+    "cni",
+    "helm",
+    "node-binaries",
+    "images",
+    "rootfs",
+    "project",
+    "emulator",
+)
 LABEL = "lab.thermocline.dev/kernel"
 
 
@@ -44,12 +54,12 @@ def parts(plan_members: tuple[Member, ...]) -> tuple[str, ...]:
     return (*PARTS, *sorted({machines.KERNELS[member.kernel] for member in plan_members}))
 
 
-def prepare(plan: Plan, member: Member, workshop: Workshop) -> None:
+def prepare(plan: Plan, member: Member) -> None:
     """Make the node's folder: its job and the disks that it writes to. They last as long as the cluster."""
     home = plan.home / member.name
     home.mkdir()
     write_job(home / "job.tar", job_files(plan, member))
-    rootfs, images, emulator = workshop.get("rootfs", "images", "emulator")
+    rootfs, images, emulator = (plan.parts[name] for name in ("rootfs", "images", "emulator"))
     for name, image in (("root", rootfs / "rootfs.ext4"), ("images", images / "containerd.ext4")):
         process.output_of(
             [*machines.tool(emulator, "qemu-img"), "create", "-q", "-f", "qcow2", "-F", "raw",
@@ -57,11 +67,11 @@ def prepare(plan: Plan, member: Member, workshop: Workshop) -> None:
         )  # fmt: skip
 
 
-def start(plan: Plan, member: Member, workshop: Workshop) -> None:
+def start(plan: Plan, member: Member) -> None:
     """Switch the node on. Its PID goes to pid, its console to console."""
     home = plan.home / member.name
-    project, emulator, binaries = workshop.get("project", "emulator", "node-binaries")
-    (kernel,) = workshop.get(machines.KERNELS[member.kernel])
+    project, emulator, binaries = (plan.parts[name] for name in ("project", "emulator", "node-binaries"))
+    kernel = plan.parts[machines.KERNELS[member.kernel]]
     disks = [
         Disk(home / "root.qcow2", "writable", "qcow2"),
         Disk(home / "job.tar"),
@@ -83,9 +93,7 @@ def job_files(plan: Plan, member: Member) -> dict[str, bytes]:
     """What guest/init and guest/cluster-node find beside themselves."""
     folder = plan.home / "pki"
     machine = machine_of(member)
-    routes = [
-        f"{other.pod_cidr} via {other.ip}" for other in plan.members if other.number != member.number
-    ]
+    routes = [f"{other.pod_cidr} via {other.ip}" for other in plan.members if other.number != member.number]
     settings = {
         "ROLE": "cluster",
         "HOSTNAME": member.name,
@@ -172,6 +180,9 @@ version = 3
   runtime_type = 'io.containerd.runc.v2'
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
   SystemdCgroup = false
+[plugins.'io.containerd.cri.v1.images']
+  # It counts the files of all images then, every ten seconds unless told.
+  stats_collect_period = 3600
 [plugins.'io.containerd.cri.v1.runtime'.cni]
   bin_dirs = ['/opt/kubernetes/cni']
   conf_dir = '/run/lab/cni'

@@ -47,7 +47,13 @@ def create(plan: Plan) -> None:
 
 
 def start(
-    plan: Plan, argv: Sequence[str | Path], log: Path, *, env: Mapping[str, str] | None = None
+    plan: Plan,
+    argv: Sequence[str | Path],
+    log: Path,
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> int:
     """Start a process in the namespace that goes on when the lab's command has ended; returns its PID."""
     with log.open("ab") as output:
@@ -57,6 +63,8 @@ def start(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            cwd=cwd,
+            pass_fds=pass_fds,
             env={**os.environ, **(env or {})},
         )
     return started.pid

@@ -78,13 +78,13 @@ def issue(folder: Path, who: Identity) -> None:
     (folder / f"{who.file}.kubeconfig").write_text(kubeconfig(folder, who))
 
 
-def kubeconfig(folder: Path, who: Identity) -> str:
+def kubeconfig(folder: Path, who: Identity, server: str = API_SERVER) -> str:
     """A kubeconfig that carries its certificates inside (JSON, which is YAML too)."""
 
     def embedded(name: str) -> str:
         return base64.b64encode((folder / name).read_bytes()).decode()
 
-    cluster = {"server": API_SERVER, "certificate-authority-data": embedded("ca.crt")}
+    cluster = {"server": server, "certificate-authority-data": embedded("ca.crt")}
     user = {
         "client-certificate-data": embedded(f"{who.file}.crt"),
         "client-key-data": embedded(f"{who.file}.key"),

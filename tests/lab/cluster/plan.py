@@ -1,22 +1,26 @@
 """What a cluster consists of: names, addresses and nodes. Pure.
 
-Everything of a cluster lives in one network namespace, `thermocline-NAME`: a bridge, a tap for each node, and
-every process. So what belongs to the cluster is what the kernel says is in the namespace, and two clusters
-can have the same addresses.
+Everything of a cluster lives in one network namespace: a bridge, a tap for each node, and every process. So what
+belongs to the cluster is what the kernel says is in the namespace, and two clusters can have the same addresses.
+The namespace's name has a digest of the folder that the cluster keeps its state in, for another cache may have a
+cluster of the name.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.lab.cache import digest
 from tests.lab.errors import LabError
 from tests.lab.machine import MIB, Slow
 
 BRIDGE = "lab0"
 CONTROL_PLANE_IP = "192.168.77.1"
-API_SERVER = f"https://{CONTROL_PLANE_IP}:6443"
+API_PORT = 6443
+API_SERVER = f"https://{CONTROL_PLANE_IP}:{API_PORT}"
 SERVICE_CIDR = "10.96.0.0/16"
 SERVICE_IP = "10.96.0.1"
 POD_CIDR = "10.77.0.0/16"
@@ -58,21 +62,26 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A cluster by name; `home` holds its certificates, disks, logs and state."""
+    """A cluster by name; `home` holds its certificates, disks, logs and state.
+
+    `parts` are the folders of what it was put together from, by name: what a checkout would build now may be
+    something else.
+    """
 
     name: str
     home: Path
     members: tuple[Member, ...]
+    parts: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def namespace(self) -> str:
         """The network namespace that holds everything of this cluster."""
-        return f"thermocline-{self.name}"
+        return f"thermocline-{self.name}-{digest(str(self.home))[:8]}"
 
     @property
     def kubeconfig(self) -> Path:
-        """The administrator's kubeconfig."""
-        return self.home / "pki" / "admin.kubeconfig"
+        """The administrator's kubeconfig, for clients on the machine itself."""
+        return self.home / "kubeconfig"
 
     def member(self, name: str) -> Member:
         """The node of that name. Raises LabError that lists those there are."""
@@ -97,5 +106,7 @@ def members(nodes: str) -> tuple[Member, ...]:
 def checked_name(name: str) -> str:
     """A cluster's name that can be part of a namespace's name. Raises LabError."""
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name):
-        raise LabError(f"{name!r} is no cluster name: write small letters, digits and dashes, a letter first")
+        raise LabError(
+            f"{name!r} is no cluster name: write small letters, digits and dashes, a letter first, 31 at most"
+        )
     return name

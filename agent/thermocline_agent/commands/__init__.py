@@ -1,0 +1,1 @@
+"""What the agent's command line can do, a module a command."""

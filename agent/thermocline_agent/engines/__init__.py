@@ -1,0 +1,1 @@
+"""What moves pages: one module an engine, all behind engine.Engine."""

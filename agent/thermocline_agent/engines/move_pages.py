@@ -1,0 +1,99 @@
+"""MovePages: move_pages(2), on any kernel. It wants a process and an address, so each frame's are looked for first.
+
+That is what makes it the expensive engine, and a page that no process maps, such as page cache after its reader has
+ended, is out of its reach.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thermocline_agent.engines.engine import Outcome, Request, Result, Results, from_statuses
+from thermocline_agent.engines.reverse_map import NO_PROCESS, Places, ReverseMap, verified
+from thermocline_kernel import cgroup, maps, move_pages
+from thermocline_kernel.arrays import I32, U64
+from thermocline_kernel.errors import KernelInterfaceError
+from thermocline_kernel.host import Host
+
+CALL_PAGES: Final = 4096
+
+
+@dataclass(slots=True)
+class MovePages:
+    """The engine. A page that several processes map moves for all of them."""
+
+    host: Host
+    name: str = "MovePages"
+    reverse: ReverseMap = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reverse = ReverseMap(self.host)
+
+    def migrate(self, moves: Request) -> Outcome:
+        """See Engine."""
+        began = time.thread_time()
+        results = np.full(moves.pfns.shape, Result.UNREACHABLE, dtype=np.uint8)
+        try:
+            places = self.reverse.find(moves.pfns, candidates(self.host, moves.owners))
+        except KernelInterfaceError as err:
+            results[:] = Result.NOT_ATTEMPTED
+            return Outcome(results, time.thread_time() - began, str(err))
+        errors: list[str] = []
+        for pid in np.unique(places.pids[places.pids != NO_PROCESS]).tolist():
+            mine = np.flatnonzero(places.pids == pid)
+            for start in range(0, mine.size, CALL_PAGES):
+                piece = mine[start : start + CALL_PAGES]
+                try:
+                    results[piece] = self._move(pid, places, piece, moves)
+                except KernelInterfaceError as err:
+                    results[piece] = Result.NOT_ATTEMPTED
+                    errors.append(str(err))
+        return Outcome(results, time.thread_time() - began, errors[0] if errors else None)
+
+    def stop(self) -> None:
+        """Nothing is left anywhere."""
+
+    def _move(self, pid: int, places: Places, piece: NDArray[np.int64], moves: Request) -> Results:
+        """Results of some pages of one process. Raises KernelInterfaceError when the call as a whole fails."""
+        addresses, targets = places.addresses[piece], moves.targets[piece]
+        results = np.full(piece.shape, Result.GONE, dtype=np.uint8)
+        there = np.flatnonzero(verified(self.host, pid, addresses, moves.pfns[piece]))
+        if there.size:
+            results[there] = _moved(pid, addresses[there], targets[there])
+        return results
+
+
+def _moved(pid: int, addresses: U64, targets: I32) -> Results:
+    statuses = move_pages.move(pid, addresses, targets, shared=True)
+    results = from_statuses(statuses, targets)
+    left = np.flatnonzero(results != Result.MOVED)
+    if left.size:
+        # The second page of a large folio is refused as busy while the first takes it along: look where it is.
+        on = move_pages.query(pid, addresses[left])
+        results[left[on == targets[left]]] = Result.MOVED
+    return results
+
+
+def candidates(host: Host, owners: U64) -> Iterator[int]:
+    """Processes that may map pages of these owners: those in the owners' cgroups first, then all others.
+
+    Raises Unavailable, Denied, Failed or Garbled.
+    """
+    tree = cgroup.walk(host)
+    seen: set[int] = set()
+    for inode in np.unique(owners).tolist():
+        if inode not in tree:
+            continue
+        try:
+            members = cgroup.processes(host, tree[inode])
+        except KernelInterfaceError:
+            continue  # it went away, and its processes with it
+        yield from (pid for pid in members if pid not in seen)
+        seen.update(members)
+    yield from (pid for pid in maps.processes(host) if pid not in seen)

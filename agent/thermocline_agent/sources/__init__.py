@@ -1,0 +1,1 @@
+"""Where heat comes from: one module a source, all behind source.Source."""

@@ -1,0 +1,23 @@
+{{- define "thermocline.labels" -}}
+app.kubernetes.io/part-of: thermocline
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{- /* Of one component: (list . "agent"). These never change, for a selector cannot. */ -}}
+{{- define "thermocline.selector" -}}
+app.kubernetes.io/name: thermocline-{{ index . 1 }}
+app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+{{- end }}
+
+{{- define "thermocline.image" -}}
+{{- $ := index . 0 -}}
+{{ $.Values.image.registry }}/{{ index . 1 }}:{{ default $.Chart.AppVersion $.Values.image.tag }}
+{{- end }}
+
+{{- /* Names of what is not in a namespace say which release it is of. */ -}}
+{{- define "thermocline.global" -}}
+{{ printf "%s-%s-%s" .Release.Namespace .Release.Name "thermocline" | trunc 50 | trimSuffix "-" }}
+{{- end }}

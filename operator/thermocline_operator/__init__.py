@@ -1,0 +1,1 @@
+"""The operator: policies become what each node shall do."""

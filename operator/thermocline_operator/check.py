@@ -1,0 +1,84 @@
+"""Whether an installation works: an operator acts, and the agent of every node reports. It writes nothing.
+
+A node that is not Ready is told and fails nothing: it is Kubernetes' to mend.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from thermocline_api.conditions import Status, find
+from thermocline_api.node import NodeCondition
+from thermocline_operator import lease
+from thermocline_operator.apply import Api, ApiError
+from thermocline_operator.health import Presence, health_of
+from thermocline_operator.reading import read_node, read_tier_node
+from thermocline_operator.state import Kind, Node, TierNode
+
+_PAUSE_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found of one thing, in a sentence that begins with its name."""
+
+    works: bool
+    sentence: str
+
+
+def check(api: Api, selector: Mapping[str, str], seconds: float, say: Callable[[str], None]) -> bool:
+    """Look until all is well or the time is over; says what is, and returns whether it is well. Raises ApiError."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = _look(api, selector)
+        works = all(each.works for each in found)
+        if works or time.monotonic() > deadline:
+            break
+        time.sleep(_PAUSE_SECONDS)
+    for each in found:
+        say(f"{'ok   ' if each.works else 'FAIL '} {each.sentence}")
+    return works
+
+
+def findings(
+    nodes: Iterable[Node], tier_nodes: Mapping[str, TierNode], selector: Mapping[str, str], now: datetime
+) -> list[Finding]:
+    """One for each node that has these labels, or one that says that there is none. Pure."""
+    wanted = [node for node in nodes if selector.items() <= node.labels.items()]
+    if not wanted:
+        labels = ",".join(f"{key}={value}" for key, value in selector.items())
+        return [Finding(works=False, sentence=f"no node has the labels {labels}: agents run nowhere")]
+    return [_of(node, tier_nodes.get(node.name), now) for node in sorted(wanted, key=lambda node: node.name)]
+
+
+def _of(node: Node, tier_node: TierNode | None, now: datetime) -> Finding:
+    health = health_of(node, tier_node, now)
+    report = None if tier_node is None else tier_node.report
+    if report is None or health.presence in (Presence.ABSENT, Presence.LOST):
+        return Finding(not node.is_ready, f"node {node.name} {health.why or 'has no agent that reports'}")
+    tiers = find(report.conditions, NodeCondition.TIERS_FOUND)
+    if tiers is None:
+        told = "its agent reports"
+    elif tiers.status is Status.TRUE:
+        told = "its agent reports, and has two tiers"
+    else:
+        told = f"its agent reports {tiers.reason}: {tiers.message}"
+    return Finding(works=True, sentence=f"node {node.name}: {told}")
+
+
+def _look(api: Api, selector: Mapping[str, str]) -> list[Finding]:
+    now = api.time()
+    holder = lease.holder(api, now)
+    if holder is None:
+        operator = Finding(works=False, sentence="no operator acts: nobody renews the lease")
+    else:
+        operator = Finding(works=True, sentence=f"operator {holder} acts")
+    try:
+        tier_nodes = {raw["metadata"]["name"]: read_tier_node(raw) for raw in api.objects(Kind.TIER_NODE)}
+    except ApiError as err:
+        return [operator, Finding(works=False, sentence=f"MemoryTierNodes cannot be read: {err}")]
+    return [operator, *findings(map(read_node, api.objects(Kind.NODE)), tier_nodes, selector, now)]

@@ -1,0 +1,185 @@
+"""The operator as a process: kopf's watches in the main thread, the loop and the lease's keeper beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import kopf
+import yaml
+
+from thermocline_api.schema import Schema, crd_text
+from thermocline_operator import metrics
+from thermocline_operator.apply import Api, ApiError, configure
+from thermocline_operator.cache import Cache
+from thermocline_operator.clock import Clock
+from thermocline_operator.lease import EtcdRestored, Lease
+from thermocline_operator.loop import Loop
+from thermocline_operator.reconcile import Reconciler
+from thermocline_operator.serve import serving
+from thermocline_operator.state import Kind
+from thermocline_operator.watch import Watch
+
+_log: Final = logging.getLogger(__name__)
+# A decision may need what the one before has written: a revision, then nodes.
+_ONCE_ROUNDS: Final = 5
+_END_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says."""
+
+    namespace: str
+    identity: str
+    kubeconfig: Path | None = None
+    listen: tuple[str, int] = ("", 8080)
+
+
+class Failed(Exception):
+    """The operator ended because it could not go on."""
+
+
+@dataclass(slots=True)
+class _Ending:
+    """Ends the watches, and knows why. A flag of threading would keep a thread of asyncio's waiting for ever."""
+
+    why: Exception | None = None
+    _flag: asyncio.Event | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    def flag(self) -> asyncio.Event:
+        """What kopf waits for; asked for inside of its event loop."""
+        self._loop, self._flag = asyncio.get_running_loop(), asyncio.Event()
+        return self._flag
+
+    def on_lease_error(self, err: Exception) -> None:
+        """What became of a renewal."""
+        metrics.FAILURES.labels("lease").inc()
+        _log.warning("the lease could not be renewed: %s", err)
+        if isinstance(err, EtcdRestored):
+            # Nothing that is known is of this time: begin again, with a listing.
+            self.why = err
+            if self._loop is not None and self._flag is not None:
+                self._loop.call_soon_threadsafe(self._flag.set)
+
+
+def policy_schema() -> Schema:
+    """The schema that policies are judged by."""
+    return Schema.of(yaml.safe_load(crd_text(Kind.POLICY)))
+
+
+def run(options: Options) -> None:
+    """Run until SIGTERM. Raises Failed when something else ended it, and ApiError without a way to an API server."""
+    configuration = configure(options.kubeconfig)
+    cache = Cache(policy_schema())
+    api = Api(configuration, options.namespace)
+    lease = Lease(api, options.identity)
+    reconciler = Reconciler(api, cache, lease, Clock())
+    loop = Loop(reconciler)
+    cache.on_change = loop.dirty.set
+    watch = Watch(cache, lambda: configure(options.kubeconfig))
+    ending = _Ending()
+    keeper = _Keeper(lease, ending)
+    beats = {
+        "the loop": lambda: loop.beat_at,
+        "the lease": lambda: keeper.beat_at,
+        "watches": lambda: watch.beat_at,
+    }
+    with serving(options.listen, beats), _thread(keeper.run, keeper.stop), _thread(loop.run, loop.stop):
+        try:
+            asyncio.run(_watch(watch, options, ending))
+        except Exception as err:
+            raise Failed(f"the watches ended: {err!r}") from err
+        finally:
+            loop.stop()
+    reconciler.close()
+    _release(lease)
+    if ending.why is not None:
+        raise Failed(str(ending.why)) from ending.why
+
+
+async def _watch(watch: Watch, options: Options, ending: _Ending) -> None:
+    # Without an identity kopf makes one of the user's name, and a pod's user need not have any. Its type is private.
+    identity: Any = options.identity
+    await kopf.operator(
+        registry=watch.registry(),
+        identity=identity,
+        namespaces=[options.namespace],
+        standalone=True,
+        stop_flag=ending.flag(),
+    )
+
+
+def run_once(options: Options) -> int:
+    """List, decide, write, and end; returns how many writes there were. Raises Failed, and ApiError."""
+    api = Api(configure(options.kubeconfig), options.namespace)
+    lease = Lease(api, options.identity)
+    if not lease.renew():
+        raise Failed(
+            f"another operator holds the lease in namespace {options.namespace}: end it, or wait for it to expire"
+        )
+    cache = Cache(policy_schema())
+    reconciler = Reconciler(api, cache, lease, Clock())
+    reconciler.clock.set(api.time())
+    try:
+        for kind in Kind:
+            for raw in api.objects(kind):
+                cache.put(kind, raw)
+        written = 0
+        for _ in range(_ONCE_ROUNDS):
+            outcome = reconciler.reconcile()
+            written += outcome.written
+            if outcome.failed:
+                raise Failed(f"{outcome.failed} writes failed, {written} did not: the log says why")
+            if not outcome.written:
+                break
+        return written
+    finally:
+        reconciler.close()
+        _release(lease)
+
+
+@dataclass(slots=True)
+class _Keeper:
+    """Renews the lease in a thread of its own."""
+
+    lease: Lease
+    ending: _Ending
+    beat_at: float = field(default_factory=time.monotonic)
+
+    def run(self) -> None:
+        """Renew until stopped."""
+        self.lease.keep(self.ending.on_lease_error, self._beat)
+
+    def stop(self) -> None:
+        """End renewing."""
+        self.lease.stop()
+
+    def _beat(self) -> None:
+        self.beat_at = time.monotonic()
+
+
+def _release(lease: Lease) -> None:
+    try:
+        lease.release()
+    except ApiError as err:
+        _log.warning("the lease was not released, and expires: %s", err)
+
+
+@contextmanager
+def _thread(target: Callable[[], None], stop: Callable[[], None]) -> Iterator[None]:
+    thread = threading.Thread(target=target, name=target.__qualname__, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop()
+        thread.join(_END_SECONDS)

@@ -1,0 +1,1 @@
+"""Questions about the agent, one module each."""

@@ -1,0 +1,152 @@
+"""A cluster whose lab is killed, at any moment: what it left is found and removed, and nothing else is touched."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.running import OWN
+from tests.commands import CHECKOUT, LAB, lab
+from tests.lab.cache import default_root
+from tests.lab.cluster import network
+from tests.lab.cluster.plan import Plan
+
+pytestmark = pytest.mark.cluster
+
+NAME = f"faults-{OWN}"
+HOME = default_root() / "clusters" / NAME
+PLAN = Plan(NAME, HOME, ())
+NAMESPACE = network.NAMESPACES / PLAN.namespace
+# Something that `up` has done by the time that it is killed, from the first to the last.
+MILESTONES: dict[str, Callable[[], bool]] = {
+    "its folder": HOME.exists,
+    "its namespace": NAMESPACE.exists,
+    "a node": (HOME / "patched" / "pid").exists,
+    "an API server": (HOME / "logs" / "kube-apiserver.log").exists,
+    "the way to it": (HOME / "kubeconfig").exists,
+}
+
+
+@contextmanager
+def starting() -> Iterator[subprocess.Popen[bytes]]:
+    """A lab that is starting a cluster."""
+    words = [*LAB, "cluster", "up", "--nodes", "patched", "--name", NAME]
+    with subprocess.Popen(words, cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def somebody_elses() -> Iterator[None]:
+    """A namespace, and a process in it, that no lab made."""
+    subprocess.run(["ip", "netns", "add", "thermocline-not"], check=True)
+    stranger = subprocess.Popen(["ip", "netns", "exec", "thermocline-not", "sleep", "1000"])
+    try:
+        yield
+        assert stranger.poll() is None
+        assert Path("/run/netns/thermocline-not").exists()
+    finally:
+        stranger.kill()
+        stranger.wait()
+        subprocess.run(["ip", "netns", "del", "thermocline-not"], check=True)
+
+
+def left() -> list[str]:
+    """What there is of the cluster: processes that name its folder, its namespace, mounts, its folder."""
+    found = [str(path) for path in (HOME, NAMESPACE) if path.exists()]
+    found += [line for line in Path("/proc/mounts").read_text().splitlines() if PLAN.namespace in line]
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue  # it has just ended
+        if str(HOME).encode() in words:
+            found.append(words.replace(b"\0", b" ").decode(errors="replace"))
+    return found
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_before_and_after() -> Iterator[None]:
+    lab("cluster", "down", "--name", NAME)
+    assert left() == []
+    with somebody_elses():
+        yield
+    assert left() == []
+
+
+@pytest.mark.parametrize("milestone", MILESTONES)
+def test_down_removes_what_a_killed_up_left(milestone: str) -> None:
+    with starting() as process:
+        wait_for(MILESTONES[milestone])
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert left()
+    assert lab("cluster", "down", "--name", NAME).status == 0
+
+
+def test_an_interrupted_up_leaves_no_process() -> None:
+    with starting() as process:
+        wait_for((HOME / "patched" / "pid").exists)
+        process.send_signal(signal.SIGINT)
+        _, complaint = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert complaint.endswith(b"lab: interrupted\n")
+    # Logs and consoles stay for whoever looks into it.
+    assert left() == [str(HOME)]
+    assert lab("cluster", "down", "--name", NAME).status == 0
+
+
+def test_a_new_up_replaces_what_a_killed_one_left() -> None:
+    with starting() as process:
+        wait_for((HOME / "patched" / "pid").exists)
+        process.send_signal(signal.SIGKILL)
+    assert len(left()) > 2
+    up = lab("cluster", "up", "--nodes", "patched", "--name", NAME)
+    assert up.status == 0, up.err
+    assert f"THERMOCLINE_LAB={NAME} python3 -m tests.lab kubectl get nodes" in up.text
+    assert (
+        lab("kubectl", "get", "nodes", "-o", "name", env={"THERMOCLINE_LAB": NAME}).text == "node/patched\n"
+    )
+    assert lab("cluster", "down", "--name", NAME).status == 0
+
+
+def test_two_labs_at_once_do_not_start_one_cluster() -> None:
+    with starting():
+        wait_for(HOME.exists)
+        second = lab("cluster", "up", "--nodes", "patched", "--name", NAME)
+        assert second.status == 2
+        assert second.err == (
+            f"lab: another lab is starting or ending cluster '{NAME}': wait for it, or give another --name\n"
+        )
+    assert lab("cluster", "down", "--name", NAME).status == 0
+
+
+def test_a_cluster_that_is_not_there_is_told() -> None:
+    for words in (
+        ["kubectl", "get", "nodes"],
+        ["helm", "list"],
+        ["console", "patched"],
+        ["cluster", "status"],
+    ):
+        ended = lab(*words, env={"THERMOCLINE_LAB": NAME})
+        assert ended.status == 2
+        assert ended.err == (
+            f"lab: there is no cluster '{NAME}': start it by `python3 -m tests.lab cluster up --name {NAME}`\n"
+        )
+    assert lab("cluster", "down", "--name", NAME).status == 0

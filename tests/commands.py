@@ -1,0 +1,70 @@
+"""What tests say to the lab: its command line, as a person types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+LAB = (sys.executable, "-m", "tests.lab")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended, and what it printed."""
+
+    status: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        """Standard output of a command that succeeded; AssertionError with what it complained of otherwise."""
+        assert self.status == 0, f"status {self.status}: {self.err[-4000:]}"
+        return self.out.decode()
+
+    @property
+    def json(self) -> Any:
+        """What the text says, as JSON."""
+        return json.loads(self.text)
+
+
+def lab(*words: str | Path, env: Mapping[str, str] | None = None, timeout_seconds: float = 900) -> Ended:
+    """Run `python3 -m tests.lab WORD…` to its end."""
+    done = subprocess.run(
+        [*LAB, *map(str, words)],
+        cwd=CHECKOUT,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=timeout_seconds,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
+
+
+def node(
+    *command: str | Path, options: str = "", share: Path | None = None, timeout_seconds: int = 300
+) -> Ended:
+    """Run a command in a new node: `node("uname", "-r", options="--kernel stock --no-slow")`."""
+    shared: tuple[str | Path, ...] = ("--share", share) if share else ()
+    return lab(
+        "node", "run", *options.split(), *shared, "--timeout", str(timeout_seconds), "--", *command,
+        timeout_seconds=timeout_seconds + 120,
+    )  # fmt: skip
+
+
+def node_python(
+    program: Path, *arguments: str, options: str = "", share: Path | None = None, timeout_seconds: int = 300
+) -> Ended:
+    """Run a Python program of this checkout in a new node, where the project's packages are installed."""
+    return node(
+        "python3", "-c", program.read_text(), *arguments,
+        options=options, share=share, timeout_seconds=timeout_seconds,
+    )  # fmt: skip

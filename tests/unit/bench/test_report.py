@@ -1,0 +1,92 @@
+"""Tables, pages and plots, and that the committed ones say what the committed rows say."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.bench import cli, plots, report, rows
+from tests.bench.rows import Row
+
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "benchmarks"
+ROWS = [
+    Row(f"{name}_{n}", 0.9, "ratio", 0.48, "<= 0.95", (0.9, 0.91), {"move_pages": 9000.0, "move_phy_pages": 8100.0},
+        "python3 -m tests.bench move_tax", {"kernel": "6.12"})
+    for name in ("move_tax", "mapped_pages") for n in (1, 64)
+]  # fmt: skip
+
+
+def test_a_table_has_a_line_a_row() -> None:
+    void = replace(ROWS[0], metric="void_one", value=None, spread=None)
+    lines = report.table([*ROWS, void]).splitlines()
+    assert [line.split()[0] for line in lines] == ["metric", *(row.metric for row in ROWS), "void_one"]
+    assert lines[1].split() == ["move_tax_1", "0.9", "0.9", "to", "0.91", "<=", "0.95", "yes", "0.48"]
+    assert re.fullmatch(r"void_one +void +<= 0.95 +\*\*no\*\* +0.48", lines[-1])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.02, "0.02"), (0.95123, "0.9512"), (16480.0, "16,480"), (8912.4, "8,912"), (64.0, "64")],
+)
+def test_numbers_have_the_digits_that_matter(value: float, text: str) -> None:
+    assert report.number(value) == text
+
+
+def test_a_page_keeps_what_is_around_its_figures() -> None:
+    page = f"before\n{report.BEGIN}\noutdated\n{report.END}\nafter\n"
+    once = report.written_into(page, ROWS)
+    assert once.startswith("before\n")
+    assert once.endswith("\nafter\n")
+    assert "outdated" not in once
+    assert "Measured with kernel 6.12." in once
+    assert report.written_into(once, ROWS) == once
+    with pytest.raises(ValueError, match="no place for figures"):
+        report.written_into("before\n", ROWS)
+
+
+def test_plots_are_drawn_from_rows_and_repeat(tmp_path: Path) -> None:
+    results = tmp_path / "kernel.json"
+    drawn = plots.draw(ROWS, results)
+    assert [path.name for path in drawn] == ["kernel-move_tax.svg", "kernel-mapped_pages.svg"]
+    first = [path.read_bytes() for path in drawn]
+    assert all(b"<svg" in content and b"pages a call" in content for content in first[:1])
+    plots.draw(ROWS, results)
+    assert [path.read_bytes() for path in drawn] == first
+
+
+def test_rendering_measures_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results, page = tmp_path / "kernel.json", tmp_path / "kernel.md"
+    results.write_text(rows.as_json(ROWS))
+    page.write_text(f"{report.BEGIN}\n{report.END}\n")
+    assert cli.main(["--json", str(results), "--render"]) == 0
+    assert "| move_tax_64 | 0.9 |" in page.read_text()
+    assert "move_tax_64" in capsys.readouterr().out
+    assert rows.load(results) == ROWS
+
+
+def test_rows_come_in_the_order_of_the_benchmarks() -> None:
+    names = ["interference", "gone", "move_tax --quick", "query_tax"]
+    found = [replace(ROWS[0], metric=name, command=f"python3 -m tests.bench {name}") for name in names]
+    assert [row.metric for row in cli.in_order(found)] == [
+        "move_tax --quick",
+        "query_tax",
+        "interference",
+        "gone",
+    ]
+
+
+def test_a_name_that_is_none_says_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["speed"]) == 2
+    assert "bench: there is no benchmark 'speed'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("results", sorted(DOCS.glob("*.json")), ids=lambda path: path.name)
+def test_committed_pages_say_what_the_committed_rows_say(results: Path) -> None:
+    found = rows.load(results)
+    page = results.with_suffix(".md").read_text()
+    assert report.written_into(page, found) == page
+    for name in re.findall(r"\(([\w.-]+\.svg)\)", page):
+        assert (DOCS / name).is_file()

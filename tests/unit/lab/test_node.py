@@ -1,0 +1,84 @@
+"""What is sent into a node and what comes back."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.lab import node
+from tests.lab.build.part import Workshop
+from tests.lab.cache import Cache
+from tests.lab.errors import NodeFailed
+from tests.lab.machine import Machine, Slow
+from tests.lab.node import Report
+
+
+@pytest.mark.parametrize(
+    ("line", "report"),
+    [
+        ("status=0 oom_kills=0\n", Report(0, 0)),
+        ("status=137 oom_kills=2\n", Report(137, 2)),
+        ("status=0 oom_kills=0", None),  # cut short
+        ("", None),
+        ("status= oom_kills=0\n", None),
+    ],
+)
+def test_a_report_counts_only_when_it_came_whole(line: str, report: Report | None) -> None:
+    assert Report.parse(line) == report
+
+
+def test_the_command_survives_the_shell(tmp_path: Path) -> None:
+    command = ["printf", "%s|", "a b", "", "it's", '"$HOME"', "line\nbreak", "*", "\udcff"]
+    script = tmp_path / "job"
+    script.write_bytes(node.job_files(Machine(), command)["job"])
+    printed = subprocess.run(["sh", script], capture_output=True, check=True).stdout
+    assert printed == b'a b||it\'s|"$HOME"|line\nbreak|*|\xff|'
+
+
+def test_settings_tell_the_guest_what_to_set_up() -> None:
+    def settings(machine: Machine) -> list[str]:
+        return node.job_files(machine, ["true"])["settings"].decode().splitlines()
+
+    assert "CXL=1" in settings(Machine(slow=Slow.CXL))
+    assert "CXL=''" in settings(Machine(slow=Slow.RAM))
+    assert "SHARE=1" in settings(Machine(share=Path("/")))
+
+
+def test_the_job_is_a_whole_disk(tmp_path: Path) -> None:
+    node.write_job(tmp_path / "job.tar", {"init": b"#!/bin/sh\n", "job": b"x" * 1000})
+    assert (tmp_path / "job.tar").stat().st_size % 512 == 0
+    with tarfile.open(tmp_path / "job.tar") as archive:
+        entry = archive.getmember("init")
+        content = archive.extractfile(entry)
+        assert content is not None
+        assert io.BytesIO(content.read()).getvalue() == b"#!/bin/sh\n"
+        assert entry.mode == 0o755
+
+
+@pytest.mark.parametrize("aborts", [0, 1, node.STARTS - 1, node.STARTS])
+def test_a_node_whose_emulator_aborts_is_started_again(monkeypatch: pytest.MonkeyPatch, aborts: int) -> None:
+    starts = 0
+
+    def started(*_: object) -> int:
+        nonlocal starts
+        starts += 1
+        if starts <= aborts:
+            raise node._Aborted("it stopped", 125, "", Path("console"))
+        return 7
+
+    monkeypatch.setattr(node, "_run", started)
+
+    def run() -> int:
+        workshop = Workshop(Cache(Path("/none")), {})
+        return node.run(workshop, Machine(), ["true"], out=io.BytesIO(), err=io.BytesIO(), timeout_seconds=1)
+
+    if aborts < node.STARTS:
+        assert run() == 7
+    else:
+        with pytest.raises(NodeFailed, match="it stopped"):
+            run()
+    assert starts == min(aborts + 1, node.STARTS)

@@ -1,0 +1,134 @@
+"""The lease: one acts at a time, and stops in time."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from thermocline_operator.apply import TIMEOUT_SECONDS, Answer, Api, ApiError, Conflict, Gone
+from thermocline_operator.lease import ACTING_SECONDS, DURATION_SECONDS, EtcdRestored, Lease
+
+
+@dataclass
+class Server:
+    """An API server that has nothing but a lease, with resourceVersions as real ones have."""
+
+    lease: dict[str, Any] | None = None
+    version: int = 0
+    is_away: bool = False
+    namespace: str = "ns"
+    before_write: list[Any] = field(default_factory=list)
+
+    def ask(self, method: str, path: str, body: Any = None) -> Answer:
+        if self.is_away:
+            raise ApiError("no answer")
+        assert path.startswith("/apis/coordination.k8s.io/v1/namespaces/ns/leases")
+        if method == "GET":
+            if self.lease is None:
+                raise Gone("no lease")
+            return Answer(copy.deepcopy(self.lease), None)
+        for action in list(self.before_write):
+            action()
+        if (
+            self.lease is not None
+            and body["metadata"].get("resourceVersion") != self.lease["metadata"]["resourceVersion"]
+        ):
+            raise Conflict("changed")
+        self.version += 1
+        self.lease = copy.deepcopy(body)
+        self.lease["metadata"]["resourceVersion"] = str(self.version)
+        return Answer(copy.deepcopy(self.lease), None)
+
+
+class Time:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+def lease(server: Server, identity: str, time: Time) -> Lease:
+    api: Api = server  # type: ignore[assignment]
+    return Lease(api, identity, time)
+
+
+def test_the_first_has_it_and_the_second_waits(server: Server, time: Time) -> None:
+    one, two = lease(server, "one", time), lease(server, "two", time)
+    assert one.renew()
+    assert not two.renew()
+    assert (one.is_held, two.is_held) == (True, False)
+    for _ in range(20):
+        time.now += 5
+        assert one.renew()
+        assert not two.renew()
+
+
+def test_a_holder_stops_before_another_may_begin(server: Server, time: Time) -> None:
+    one, two = lease(server, "one", time), lease(server, "two", time)
+    one.renew()
+    two.renew()
+    began = time.now
+    while not two.is_held:
+        time.now += 0.5
+        assert not (one.is_held and two.is_held)
+        two.renew()
+    assert time.now - began >= DURATION_SECONDS
+    assert ACTING_SECONDS + TIMEOUT_SECONDS < DURATION_SECONDS
+
+
+def test_who_cannot_renew_stops_acting(server: Server, time: Time) -> None:
+    one = lease(server, "one", time)
+    one.renew()
+    server.is_away = True
+    time.now += ACTING_SECONDS / 2
+    with pytest.raises(ApiError):
+        one.renew()
+    assert one.is_held
+    time.now += ACTING_SECONDS / 2
+    assert not one.is_held
+
+
+def test_of_two_who_take_it_at_once_one_has_it(server: Server, time: Time) -> None:
+    one, two = lease(server, "one", time), lease(server, "two", time)
+    lease(server, "old", time).renew()
+    one.renew()
+    two.renew()
+    time.now += DURATION_SECONDS + 1
+
+    def overtake() -> None:
+        server.before_write.clear()
+        two.renew()
+
+    server.before_write.append(overtake)
+    assert not one.renew()
+    assert (one.is_held, two.is_held) == (False, True)
+
+
+def test_released_it_is_another_s_at_once(server: Server, time: Time) -> None:
+    one, two = lease(server, "one", time), lease(server, "two", time)
+    one.renew()
+    one.release()
+    assert not one.is_held
+    assert two.renew()
+
+
+def test_a_revision_that_goes_back_is_told(server: Server, time: Time) -> None:
+    one = lease(server, "one", time)
+    server.version = 100
+    one.renew()
+    server.version = 50
+    with pytest.raises(EtcdRestored, match="from 101 to 51"):
+        one.renew()
