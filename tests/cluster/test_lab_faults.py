@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -14,8 +15,10 @@ import pytest
 from tests.cluster.running import OWN
 from tests.commands import CHECKOUT, LAB, lab
 from tests.lab.cache import default_root
-from tests.lab.cluster import network
-from tests.lab.cluster.plan import Plan
+from tests.lab.cluster import member, network
+from tests.lab.cluster.boot import BOOT_SECONDS, FIRST_PROCESS, Boot
+from tests.lab.cluster.plan import Plan, members
+from tests.lab.errors import LabError
 
 pytestmark = pytest.mark.cluster
 
@@ -73,6 +76,11 @@ def left() -> list[str]:
     return found
 
 
+def emulator() -> int:
+    """The PID of the only node's machine."""
+    return int((HOME / "patched" / "pid").read_text())
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     """Wait until a condition holds."""
     deadline = time.monotonic() + 60
@@ -124,6 +132,56 @@ def test_a_new_up_replaces_what_a_killed_one_left() -> None:
         lab("kubectl", "get", "nodes", "-o", "name", env={"THERMOCLINE_LAB": NAME}).text == "node/patched\n"
     )
     assert lab("cluster", "down", "--name", NAME).status == 0
+
+
+def test_a_node_whose_machine_ends_is_told_at_once() -> None:
+    with starting() as process:
+        wait_for((HOME / "kubeconfig").exists)
+        os.kill(emulator(), signal.SIGKILL)
+        _, complaint = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert b"lab: the machine of node patched ended:" in complaint
+    assert lab("cluster", "down", "--name", NAME).status == 0
+
+
+def test_a_machine_that_the_emulator_lost_is_switched_on_again() -> None:
+    with starting() as process:
+        wait_for((HOME / "kubeconfig").exists)
+        with (HOME / "patched" / "emulator.log").open("wb") as log:
+            log.write(b"qemu-system-x86_64: iotlb_to_section: Assertion `index < size' failed.\n")
+        os.kill(emulator(), signal.SIGKILL)
+        _, complaint = process.communicate(timeout=300)
+    assert process.returncode == 0, complaint.decode()
+    assert b"lab: node patched: its machine ended; switched on again\n" in complaint
+    assert lab("cluster", "down", "--name", NAME).status == 0
+
+
+def test_a_machine_that_hangs_before_its_first_process_is_switched_on_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The hang is no fault that can be had for the asking: here the machine is a file that says nothing."""
+    (node,) = members("patched")
+    home = tmp_path / "patched"
+    home.mkdir()
+    done: list[str] = []
+    monkeypatch.setattr(member, "is_running", lambda _plan, _member: True)
+    monkeypatch.setattr(member, "kill", lambda _plan, _member: done.append("off"))
+    monkeypatch.setattr(member, "start", lambda _plan, _member: done.append("on"))
+    booting = Boot(Plan("hangs", tmp_path, (node,)), node)
+    (home / "console").write_text("[    0.028000] tsc: Unable to calibrate against PIT\n")
+    booting.look(booting.begun + BOOT_SECONDS - 1)
+    assert done == []
+    booting.look(booting.begun + BOOT_SECONDS + 1)
+    assert done == ["off", "on"]
+    (home / "console").write_bytes(FIRST_PROCESS)
+    booting.look(booting.begun + BOOT_SECONDS + 1)
+    (home / "console").write_text("Kernel panic - not syncing: Attempted to kill init!\n")
+    booting.look(booting.begun + 10 * BOOT_SECONDS)
+    assert done == ["off", "on"]
+    complaining = Boot(Plan("hangs", tmp_path, (node,)), node)
+    with pytest.raises(LabError, match=r"node patched hung for .* before its first process:\nKernel panic"):
+        complaining.look(complaining.begun + BOOT_SECONDS + 1)
+    assert done == ["off", "on"]
 
 
 def test_two_labs_at_once_do_not_start_one_cluster() -> None:

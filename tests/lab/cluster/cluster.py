@@ -21,11 +21,12 @@ from tests.lab import progress
 from tests.lab.build.part import Workshop
 from tests.lab.cache import Cache, remove_tree
 from tests.lab.cluster import control_plane, member, network, pki, relay
+from tests.lab.cluster.boot import Boot
 from tests.lab.cluster.plan import API_PORT, Plan, checked_name, members
 from tests.lab.errors import LabError
 from tests.lab.process import LIFELINE, confined, output_of, tail
 
-READY_SECONDS = 180
+READY_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ def restart(cache: Cache, name: str, node: str) -> None:
             plan,
             f"node {node}",
             lambda: _heartbeats(plan).get(node, before) != before and node in _ready_nodes(plan),
+            (Boot(plan, which),),
         )
 
 
@@ -160,26 +162,32 @@ def _start(plan: Plan) -> None:
         pki.issue(folder, identity)
     output_of(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", folder / "console"])
     network.create(plan)
+    boots = []
     for one in plan.members:
         member.prepare(plan, one)
         member.start(plan, one)
+        boots.append(Boot(plan, one))
     control_plane.start(plan, plan.parts["kubernetes"] / "bin")
     port = relay.start(plan, API_PORT)
     plan.kubeconfig.write_text(pki.kubeconfig(folder, pki.ADMIN, f"https://127.0.0.1:{port}"))
     wanted = {m.name for m in plan.members}
     progress.say(f"cluster {plan.name}: waiting for {', '.join(sorted(wanted))}")
-    _wait(plan, "the cluster", lambda: wanted <= _ready_nodes(plan))
+    _wait(plan, "the cluster", lambda: wanted <= _ready_nodes(plan), boots)
 
 
-def _wait(plan: Plan, what: str, done: Callable[[], bool]) -> None:
+def _wait(plan: Plan, what: str, done: Callable[[], bool], boots: Sequence[Boot] = ()) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while not done():
+        for boot in boots:
+            boot.look(time.monotonic())
         if time.monotonic() > deadline:
             consoles = "".join(
                 f"--- {m.name}\n{tail(plan.home / m.name / 'console', 15)}" for m in plan.members
             )
+            missing = sorted({m.name for m in plan.members} - _ready_nodes(plan))
             raise LabError(
-                f"{what} was not Ready within {READY_SECONDS} s: see {plan.home}/logs and the consoles:\n{consoles}"
+                f"{what} was not Ready within {READY_SECONDS} s (not Ready: {', '.join(missing)}): "
+                f"see {plan.home}/logs and the consoles:\n{consoles}"
             )
         time.sleep(0.5)
 
