@@ -108,6 +108,14 @@ class Api:
         """All objects of a kind, page by page to the end. Raises ApiError."""
         return self._pages(kind, "application/json")
 
+    def is_served(self, kind: Kind) -> bool:
+        """Whether the API server has the kind at all. Raises ApiError when it does not tell."""
+        try:
+            self.ask("GET", f"{self._path(kind)}?limit=1")
+        except Gone:
+            return False
+        return True
+
     def time(self) -> datetime:
         """The API server's time. Raises ApiError."""
         time = self.ask("GET", "/version").time

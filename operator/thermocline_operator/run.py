@@ -85,7 +85,7 @@ def run(options: Options) -> None:
     reconciler = Reconciler(api, cache, lease, Clock())
     loop = Loop(reconciler)
     cache.on_change = loop.dirty.set
-    watch = Watch(cache, lambda: configure(options.kubeconfig))
+    watch = Watch(cache, lambda: configure(options.kubeconfig), api.is_served)
     ending = _Ending()
     keeper = _Keeper(lease, ending)
     beats = {

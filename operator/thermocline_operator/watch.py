@@ -17,6 +17,7 @@ from kubernetes import client
 
 from thermocline_api.schema import GROUP, VERSION
 from thermocline_operator import metrics
+from thermocline_operator.apply import ApiError
 from thermocline_operator.cache import Cache
 from thermocline_operator.reading import MANAGED_BY
 from thermocline_operator.state import Kind
@@ -33,6 +34,7 @@ _PAGE: Final = 500
 _SERVER_SECONDS: Final = 300
 _CLIENT_SECONDS: Final = 330
 _BEAT_SECONDS: Final = 5.0
+_SERVED_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -41,6 +43,7 @@ class Watch:
 
     cache: Cache
     configure: Callable[[], client.Configuration]
+    is_served: Callable[[Kind], bool]
     beat_at: float = field(default_factory=time.monotonic)
     _beating: asyncio.Task[None] | None = None
 
@@ -62,6 +65,23 @@ class Watch:
         labels = ",".join(f"{key}={value}" for key, value in MANAGED_BY.items())
         settings.watching.label_selectors["controllerrevisions"] = labels
         self._beating = asyncio.create_task(self._beat())
+        await self._await_kinds()
+
+    async def _await_kinds(self) -> None:
+        """Wait until the API server has all kinds: kopf looks for them once, and never watches what was not there."""
+        told: list[Kind] = []
+        while missing := [kind for kind in Kind if not await asyncio.to_thread(self._has, kind)]:
+            if missing != told:
+                _log.warning("waiting for an API server that serves %s", ", ".join(missing))
+                told = missing
+            await asyncio.sleep(_SERVED_SECONDS)
+
+    def _has(self, kind: Kind) -> bool:
+        try:
+            return self.is_served(kind)
+        except ApiError as err:
+            _log.warning("not now: %s", err)
+            return False
 
     async def _beat(self) -> None:
         while True:

@@ -16,9 +16,10 @@ from tests.cluster.running import OWN
 from tests.commands import CHECKOUT, LAB, lab
 from tests.lab.cache import default_root
 from tests.lab.cluster import member, network
-from tests.lab.cluster.boot import BOOT_SECONDS, FIRST_PROCESS, Boot
+from tests.lab.cluster.boot import Boot
 from tests.lab.cluster.plan import Plan, members
 from tests.lab.errors import LabError
+from tests.lab.node import BOOT_SECONDS, FIRST_PROCESS
 
 pytestmark = pytest.mark.cluster
 

@@ -102,6 +102,23 @@ def test_while_the_api_server_is_away_nothing_is_lost(objects: Objects, proxy: P
         objects.wait_ready("default")
 
 
+@pytest.mark.usefixtures("played")
+def test_an_operator_that_is_there_before_its_kinds_waits_for_them(
+    objects: Objects, proxy: Proxy, tmp_path: Path
+) -> None:
+    objects.policy("default", rollout=FAST)
+    proxy.fault = lambda _, path: 404 if "thermocline.dev" in path else None
+    log = tmp_path / "operator.log"
+    with operators.running(proxy.kubeconfig(tmp_path / "kubeconfig"), log) as operator:
+        wanted = "waiting for an API server that serves MemoryTierPolicy, MemoryTierNode"
+        objects.wait("it tells what it waits for", lambda: wanted in log.read_text())
+        time.sleep(3)
+        assert operator.process.poll() is None
+        proxy.fault = faults.none
+        objects.settle(*NODES)
+        objects.wait_ready("default")
+
+
 def test_no_wave_begins_on_what_a_silent_watch_does_not_tell(
     objects: Objects, played: Agents, proxy: Proxy, audit: Audit, tmp_path: Path
 ) -> None:

@@ -33,6 +33,13 @@ GUEST_INIT = LAB / "guest" / "init"
 # On a busy machine QEMU aborts now and then while a guest of two CPUs sets up its PCI devices:
 # `iotlb_to_section: Assertion … failed`. The node's command has not begun by then: it is started again.
 EMULATOR_ABORTED = b"iotlb_to_section: Assertion"
+# On a busy host, too, the CPUs of a guest now and then wait for each other for ever before its first process. An
+# idle host takes 3 s to that process, one with three such machines to each CPU 20 s.
+BOOT_SECONDS = 75
+# guest/init says it to the kernel's log as soon as there is one.
+FIRST_PROCESS = b"lab: the first process runs"
+# A kernel that said one of these did not wait: that is a finding.
+COMPLAINTS = (b"Kernel panic", b"BUG:", b"Oops", b"soft lockup", b"self-detected stall")
 STARTS = 4
 
 
@@ -66,13 +73,19 @@ def run(
     the console's end goes to `err` as well.
     """
     for _ in range(STARTS - 1):
-        with suppress(_Aborted):
+        with suppress(_Lost):
             return _run(workshop, machine, command, out, err, timeout_seconds)
     return _run(workshop, machine, command, out, err, timeout_seconds)
 
 
-class _Aborted(NodeFailed):
-    """The emulator gave up before the node's command had printed anything."""
+class _Lost(NodeFailed):
+    """The emulator gave up, or its guest's CPUs did, before the node's command had printed anything."""
+
+
+def hung_in_boot(console: Path) -> bool:
+    """Whether a kernel that had its time to boot has neither started a process nor complained."""
+    said = console.read_bytes() if console.exists() else b""
+    return FIRST_PROCESS not in said and not any(words in said for words in COMPLAINTS)
 
 
 def _run(
@@ -101,6 +114,12 @@ def _run(
                 for name, sink in (("out", out), ("err", err))
             ]
             try:
+                # KASAN and counted instructions make a boot as slow as they like.
+                if machine.kernel != "debug" and not machine.icount:
+                    _await_boot(ports["report"], min(deadline, time.monotonic() + BOOT_SECONDS))
+                    if time.monotonic() < deadline and hung_in_boot(console):
+                        failed = _failed("the node hung", STATUS_NODE_TIMEOUT, folder, workshop.cache)
+                        raise _Lost(str(failed), failed.status, failed.tail, failed.console)
                 report = Report.parse(_read_report(ports["report"], deadline))
             except TimeoutError as error:
                 sentence = f"the node's command did not end within {timeout_seconds:g} s"
@@ -116,7 +135,7 @@ def _run(
             sentence = "the node stopped before its command had ended"
             failed = _failed(sentence, STATUS_NODE_FAILED, folder, workshop.cache)
             if EMULATOR_ABORTED in failed.console.read_bytes() and not printed.is_set():
-                raise _Aborted(sentence, failed.status, failed.tail, failed.console)
+                raise _Lost(sentence, failed.status, failed.tail, failed.console)
             raise failed
         if report.oom_kills:
             err.write(f"lab: the node ran out of memory and killed a process:\n{tail(console)}".encode())
@@ -193,6 +212,13 @@ def _started(machine: Machine, files: Files) -> Iterator[dict[str, socket.socket
         emulated.wait()
         for end in ours.values():
             end.close()
+
+
+def _await_boot(report: socket.socket, until: float) -> None:
+    """Wait for the report's first byte, for as long as a boot may take."""
+    report.settimeout(max(0.001, until - time.monotonic()))
+    with suppress(TimeoutError):
+        report.recv(1, socket.MSG_PEEK)
 
 
 def _read_report(port: socket.socket, deadline: float) -> str:

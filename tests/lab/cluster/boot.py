@@ -14,14 +14,8 @@ from tests.lab import progress
 from tests.lab.cluster import member
 from tests.lab.cluster.plan import Member, Plan
 from tests.lab.errors import LabError
-from tests.lab.node import EMULATOR_ABORTED, STARTS
+from tests.lab.node import BOOT_SECONDS, COMPLAINTS, EMULATOR_ABORTED, FIRST_PROCESS, STARTS
 from tests.lab.process import tail
-
-# An idle host takes 3 s to the first process, one with three such machines to each CPU 20 s.
-BOOT_SECONDS = 75
-# guest/init says it to the kernel's log as soon as there is one.
-FIRST_PROCESS = b"lab: the first process runs"
-COMPLAINTS = (b"Kernel panic", b"BUG:", b"Oops", b"soft lockup", b"rcu_sched self-detected")
 
 
 @dataclass(slots=True)

@@ -67,7 +67,7 @@ def test_a_node_whose_emulator_aborts_is_started_again(monkeypatch: pytest.Monke
         nonlocal starts
         starts += 1
         if starts <= aborts:
-            raise node._Aborted("it stopped", 125, "", Path("console"))
+            raise node._Lost("it stopped", 125, "", Path("console"))
         return 7
 
     monkeypatch.setattr(node, "_run", started)
@@ -82,3 +82,19 @@ def test_a_node_whose_emulator_aborts_is_started_again(monkeypatch: pytest.Monke
         with pytest.raises(NodeFailed, match="it stopped"):
             run()
     assert starts == min(aborts + 1, node.STARTS)
+
+
+@pytest.mark.parametrize(
+    ("said", "hung"),
+    [
+        (b"[    0.028000] tsc: Unable to calibrate against PIT\n", True),
+        (b"[    0.9] lab: the first process runs\n", False),
+        (b"[    0.3] Kernel panic - not syncing: no root\n", False),
+        (None, True),
+    ],
+)
+def test_a_boot_that_says_nothing_hangs(tmp_path: Path, said: bytes | None, hung: bool) -> None:
+    console = tmp_path / "console"
+    if said is not None:
+        console.write_bytes(said)
+    assert node.hung_in_boot(console) == hung

@@ -462,6 +462,21 @@ def test_what_is_lost_follows_when_the_rest_is_done() -> None:
     assert stage(sim) == "Complete"
 
 
+def test_who_joins_later_is_served_beside_one_that_never_applies() -> None:
+    sim = begun(rollout=rollout(most=1))
+    done(sim, turns=30)
+    assert stage(sim) == "Complete"
+    sim.truth.nodes["silent"] = node("silent")
+    turn(sim, "silent")
+    turn(sim, "silent", seconds=2 * PROGRESS_DEADLINE.total_seconds())
+    turn(sim, "silent")
+    assert sim.truth.tier_nodes["silent"].policy == "p"
+    sim.truth.nodes["joins"] = node("joins")
+    for _ in range(6):
+        turn(sim, "silent")
+    assert sim.truth.tier_nodes["joins"].policy == "p"
+
+
 def test_losers_name_the_winner() -> None:
     sim = begun()
     sim.truth.policies["older"] = policy("older", version=2, created_at=START.replace(year=2025))
