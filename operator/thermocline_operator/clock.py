@@ -1,4 +1,4 @@
-"""The time that decisions are made by: the API server's, carried on by this machine's monotonic clock.
+"""The time that decisions are made by: the API server's, carried on by this machine's clock since boot.
 
 So neither a wrong clock here nor one that jumps shortens a soak.
 """
@@ -11,13 +11,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 
+def since_boot() -> float:
+    """Seconds on a clock that nobody sets, and that goes on while a machine sleeps, as leases do."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 @dataclass(slots=True)
 class Clock:
     """Tells the time, once it was set."""
 
-    monotonic: Callable[[], float] = time.monotonic
+    monotonic: Callable[[], float] = since_boot
     _set_to: datetime = field(default_factory=lambda: datetime.now(UTC))
-    _set_at: float = field(default_factory=time.monotonic)
+    _set_at: float = field(default_factory=since_boot)
 
     def set(self, now: datetime) -> None:
         """Learn what time it is."""

@@ -72,6 +72,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
         if unread:
             # A record that was overlooked may say that the target was given up, or what to go back to.
             doubts |= unread
+            writes += _pauses(snapshot, governance, policy)
             continue
         view = _view(snapshot, governance, policy, now)
         at, step = view.at, view.step
@@ -183,6 +184,15 @@ def _kept(snapshot: Snapshot, tier_node: TierNode, *, paused: bool) -> Iterator[
     yield NodeWrite(
         tier_node.name, tier_node.policy, tier_node.revision, paused, settings, digest, tier_node.given
     )
+
+
+def _pauses(snapshot: Snapshot, governance: Governance, policy: Policy) -> Iterator[NodeWrite]:
+    """The nodes of a paused policy that go on moving: to stop them, nothing need be known of its rollout."""
+    if policy.paused:
+        for name in governance.nodes_of(policy.name):
+            tier_node = snapshot.tier_nodes.get(name)
+            if tier_node is not None and not tier_node.paused:
+                yield from _kept(snapshot, tier_node, paused=True)
 
 
 def _surplus(snapshot: Snapshot, view: View, target: Revision) -> list[Revision]:

@@ -13,13 +13,13 @@ kubernetes.leaderelection has no way to ask whether the lease still holds in the
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from thermocline_operator.apply import Api, ApiError, Conflict, Gone
+from thermocline_operator.clock import since_boot
 from thermocline_operator.notes import read_time
 
 NAME: Final = "thermocline-operator"
@@ -55,7 +55,7 @@ class Lease:
 
     api: Api
     identity: str
-    monotonic: Callable[[], float] = time.monotonic
+    monotonic: Callable[[], float] = since_boot
     _renewed: float = float("-inf")
     _seen: tuple[str, float] = ("", float("-inf"))
     _version: int = 0
@@ -139,11 +139,13 @@ class Lease:
 
     def _check_time(self, version: int) -> None:
         """Every write has a higher revision of etcd than all before, unless etcd was restored."""
-        before, self._version = self._version, version
-        if version < before:
+        if version < self._version:
+            # Remembered as it is: who is told this begins anew, and does not act meanwhile.
+            self._renewed = float("-inf")
             raise EtcdRestored(
-                f"the API server's revision went back from {before} to {version}: etcd was restored"
+                f"the API server's revision went back from {self._version} to {version}: etcd was restored"
             )
+        self._version = version
 
 
 def _path(api: Api, name: str = "") -> str:

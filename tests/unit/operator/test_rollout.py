@@ -313,6 +313,23 @@ def test_a_revision_that_ready_nodes_never_apply_goes_no_further() -> None:
     assert having(sim, 2) == set(NAMES), "a corrected one gets through, to those that were stuck too"
 
 
+def test_a_pause_needs_no_record_of_the_rollout() -> None:
+    sim = begun()
+    done(sim)
+    sim.truth.policies["p"] = replace(sim.truth.policies["p"], paused=True)
+    sim.deliver_all()
+    sim.view.revisions.clear()
+    sim.can_read = False
+    before = dict(sim.truth.tier_nodes)
+    sim.reconcile()
+    assert sim.truth.tier_nodes == {name: replace(each, paused=True) for name, each in before.items()}
+    sim.truth.policies["p"] = replace(sim.truth.policies["p"], paused=False)
+    sim.deliver(Kind.POLICY, "p")
+    sim.view.revisions.clear()
+    sim.reconcile()
+    assert all(each.paused for each in sim.truth.tier_nodes.values())
+
+
 def test_paused_goes_to_every_node_at_once_and_holds_a_rollout() -> None:
     sim = begun()
     sim.reconcile()
