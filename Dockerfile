@@ -17,13 +17,17 @@ COPY operator operator
 RUN /opt/build/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /dist . \
     && python3 -m venv --without-pip /opt/thermocline
 
+# By their hash: a layer rounds the times of files to seconds, and what was compiled for another time is compiled anew by
+# every container that starts.
 FROM build AS build-agent
 RUN set -- /dist/thermocline-*.whl && /opt/build/bin/python -m pip --python /opt/thermocline/bin/python \
-    install --quiet --constraint constraints.txt "$1[agent]"
+    install --quiet --no-compile --constraint constraints.txt "$1[agent]" \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/thermocline/lib
 
 FROM build AS build-operator
 RUN set -- /dist/thermocline-*.whl && /opt/build/bin/python -m pip --python /opt/thermocline/bin/python \
-    install --quiet --constraint constraints.txt "$1[operator]"
+    install --quiet --no-compile --constraint constraints.txt "$1[operator]" \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/thermocline/lib
 
 # Root, for what it reads in /proc and /sys wants capabilities that only root's processes are given.
 FROM ${BASE} AS agent

@@ -205,6 +205,23 @@ def test_the_projects_images_and_commands_are_there(cluster: Cluster) -> None:
     )
 
 
+# Python Reference, "Cached bytecode invalidation"; PEP 552: the lowest bit of the flags says that it goes by a hash.
+COMPILED = """
+import pathlib, sys
+site = pathlib.Path("/opt/thermocline/lib").glob("python3*/site-packages")
+sources = [path for folder in site for path in folder.rglob("*.py")]
+cached = [path.parent / "__pycache__" / f"{path.stem}.{sys.implementation.cache_tag}.pyc" for path in sources]
+print(len(sources) > 100, sum(not (path.exists() and path.read_bytes()[4] & 1) for path in cached))
+"""
+
+
+def test_no_container_compiles_what_it_starts(cluster: Cluster) -> None:
+    cluster.kubectl("run", "compiled", "--image=thermocline.dev/operator:dev", "--restart=Never", "--overrides",
+                    '{"spec": {"nodeName": "dram"}}', "--command", "--", "python3", "-c", COMPILED)  # fmt: skip
+    cluster.wait_until_over("compiled")
+    assert cluster.kubectl("logs", "compiled") == "True 0\n"
+
+
 def test_a_node_that_loses_power_comes_back(cluster: Cluster) -> None:
     boot = cluster.console("stock", "cat", "/proc/sys/kernel/random/boot_id")
     restarted = cluster.lab("cluster", "restart", "stock")
