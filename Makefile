@@ -4,16 +4,20 @@ PYTHON ?= python3
 # Runs a command in the environment that constraints.txt pins; makes that when it is missing.
 RUN := $(PYTHON) -m tests.environment run
 
-.PHONY: help test test-kernel test-kernel-debug fuzz-kernel lint docs bench bench-kernel bench-planner bench-agent bench-control lab lab-down demo clean
+.PHONY: help test check test-kernel test-kernel-debug fuzz-kernel lint docs bench bench-kernel bench-planner bench-agent bench-control lab lab-down demo clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-test: lint ## lint, set up all it needs, then run every test; as root on Debian 12 or 13
+test: check lint ## lint, set up all it needs, then run every test; as root on Debian 12 or 13
 	@echo "==> the lab: what it needs from Debian, kernels, Kubernetes, images"
 	$(PYTHON) -m tests.lab build
 	@echo "==> tests"
 	$(RUN) pytest
+
+# Before anything takes time: the reason why the lab cannot run here, if there is one.
+check:
+	@$(PYTHON) -m tests.lab check
 
 test-kernel: ## the system call's own tests, a short fuzz and the manual page, in patched nodes
 	$(RUN) pytest tests/vm/test_selftests.py tests/unit/kernel/test_man_page.py tests/unit/kernel/test_selftests_patch.py

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import lab
 from tests.lab.build import golang
 from tests.lab.build.part import Workshop
 from tests.lab.cache import Cache
@@ -43,6 +44,17 @@ def test_no_go_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     _go(tmp_path, "exit 1", monkeypatch)
     with pytest.raises(LabError, match="install Go"):
         golang.require_go()
+
+
+@pytest.mark.parametrize("words", [("check",), ("build",), ("build", "helm")])
+def test_that_there_is_no_go_is_told_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    _go(tmp_path, "exit 1", monkeypatch)
+    ended = lab(*words, env={"THERMOCLINE_CACHE": str(tmp_path / "cache")})
+    assert ended.status == 2
+    assert ended.err.startswith("lab: the lab found no Go that works: install Go 1.")
+    assert list((tmp_path / "cache" / "parts").iterdir()) == []
 
 
 @pytest.mark.parametrize(
