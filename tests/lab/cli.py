@@ -16,6 +16,7 @@ from tests.lab.build import catalogue, golang
 from tests.lab.build.part import Workshop
 from tests.lab.cache import Cache, default_root
 from tests.lab.cluster import cluster
+from tests.lab.cluster.member import memory_mib
 from tests.lab.cluster.member import parts as cluster_parts
 from tests.lab.cluster.plan import checked_name, members
 from tests.lab.errors import STATUS_LAB_ERROR, BuildFailed, LabError, NodeFailed
@@ -231,7 +232,7 @@ def _node_run(arguments: argparse.Namespace) -> int:
         raise LabError("standard output or standard error is closed: send it to /dev/null instead")
     wanted = _machine(arguments)
     slow_bytes = 0 if wanted.slow is Slow.NONE else wanted.slow_bytes
-    host.require_memory((wanted.memory_bytes + slow_bytes) >> 20)
+    host.require_memory("a node", (wanted.memory_bytes + slow_bytes) >> 20)
     workshop = _workshop(*node.parts(wanted))
     return node.run(
         workshop,
@@ -245,7 +246,9 @@ def _node_run(arguments: argparse.Namespace) -> int:
 
 def _cluster_up(arguments: argparse.Namespace) -> int:
     checked_name(arguments.name)
-    workshop = _workshop(*cluster_parts(members(arguments.nodes)))
+    planned = members(arguments.nodes)
+    host.require_memory("a cluster", memory_mib(planned))
+    workshop = _workshop(*cluster_parts(planned))
     cluster.up(workshop, arguments.name, arguments.nodes)
     _print_status(workshop.cache, arguments.name)
     named = "" if arguments.name == "lab" else f"THERMOCLINE_LAB={arguments.name} "

@@ -79,12 +79,12 @@ def install_packages(cache: Cache) -> None:
         ) from err
 
 
-def require_memory(mib: int, meminfo: Path = Path("/proc/meminfo")) -> None:
-    """Raises LabError when a machine of this size is larger than the one it would run on."""
+def require_memory(what: str, mib: int, meminfo: Path = Path("/proc/meminfo")) -> None:
+    """Raises LabError when `what`, of this size, is larger than the machine it would run on."""
     (line,) = [x for x in meminfo.read_text().splitlines() if x.startswith("MemTotal:")]
     total = int(line.split()[1]) >> 10
     if mib > total:
-        raise LabError(f"a node of {mib} MiB does not fit this machine, which has {total} MiB: ask for less")
+        raise LabError(f"{what} of {mib} MiB does not fit this machine, which has {total} MiB: ask for less")
 
 
 def require_room(cache: Cache, mib: int) -> None:

@@ -114,12 +114,9 @@ def _run(
                 for name, sink in (("out", out), ("err", err))
             ]
             try:
-                # KASAN and counted instructions make a boot as slow as they like.
-                if machine.kernel != "debug" and not machine.icount:
-                    _await_boot(ports["report"], min(deadline, time.monotonic() + BOOT_SECONDS))
-                    if time.monotonic() < deadline and hung_in_boot(console):
-                        failed = _failed("the node hung", STATUS_NODE_TIMEOUT, folder, workshop.cache)
-                        raise _Lost(str(failed), failed.status, failed.tail, failed.console)
+                if _hangs(machine, ports["report"], console, deadline):
+                    sentence = f"the node hung for {BOOT_SECONDS} s before its first process"
+                    raise _failed(sentence, STATUS_NODE_TIMEOUT, folder, workshop.cache, _Lost)
                 report = Report.parse(_read_report(ports["report"], deadline))
             except TimeoutError as error:
                 sentence = f"the node's command did not end within {timeout_seconds:g} s"
@@ -133,10 +130,9 @@ def _run(
             raise lost[0]
         if report is None:
             sentence = "the node stopped before its command had ended"
-            failed = _failed(sentence, STATUS_NODE_FAILED, folder, workshop.cache)
-            if EMULATOR_ABORTED in failed.console.read_bytes() and not printed.is_set():
-                raise _Lost(sentence, failed.status, failed.tail, failed.console)
-            raise failed
+            aborted = EMULATOR_ABORTED in (folder / "emulator.log").read_bytes() and not printed.is_set()
+            kind = _Lost if aborted else NodeFailed
+            raise _failed(sentence, STATUS_NODE_FAILED, folder, workshop.cache, kind)
         if report.oom_kills:
             err.write(f"lab: the node ran out of memory and killed a process:\n{tail(console)}".encode())
             err.flush()
@@ -144,12 +140,14 @@ def _run(
         return report.status or (STATUS_NODE_FAILED if report.oom_kills else 0)
 
 
-def _failed(sentence: str, status: int, folder: Path, cache: Cache) -> NodeFailed:
+def _failed(
+    sentence: str, status: int, folder: Path, cache: Cache, kind: type[NodeFailed] = NodeFailed
+) -> NodeFailed:
     """What to raise. The console outlives the node's folder, in the logs."""
     kept = cache.log(folder.name)
     words = [path.read_bytes() for name in ("console", "emulator.log") if (path := folder / name).exists()]
     kept.write_bytes(b"".join(words))
-    return NodeFailed(sentence, status, tail(kept), kept)
+    return kind(sentence, status, tail(kept), kept)
 
 
 def parts(machine: Machine) -> tuple[str, str, str, str]:
@@ -214,11 +212,19 @@ def _started(machine: Machine, files: Files) -> Iterator[dict[str, socket.socket
             end.close()
 
 
-def _await_boot(report: socket.socket, until: float) -> None:
-    """Wait for the report's first byte, for as long as a boot may take."""
-    report.settimeout(max(0.001, until - time.monotonic()))
-    with suppress(TimeoutError):
+def _hangs(machine: Machine, report: socket.socket, console: Path, deadline: float) -> bool:
+    """Wait for the report's first byte for as long as a boot may take; returns whether the kernel hangs in it.
+
+    KASAN and counted instructions make a boot as slow as they like, and one that has no time left is told as such.
+    """
+    if machine.kernel == "debug" or machine.icount or deadline - time.monotonic() < BOOT_SECONDS:
+        return False
+    report.settimeout(BOOT_SECONDS)
+    try:
         report.recv(1, socket.MSG_PEEK)
+    except TimeoutError:
+        return hung_in_boot(console)
+    return False
 
 
 def _read_report(port: socket.socket, deadline: float) -> str:

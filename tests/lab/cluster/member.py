@@ -49,6 +49,12 @@ def machine_of(member: Member) -> Machine:
     )
 
 
+def memory_mib(plan_members: tuple[Member, ...]) -> int:
+    """What the machines of these nodes have of memory, of both kinds."""
+    slow = sum(NODE_CXL_BYTES for each in plan_members if each.slow is not Slow.NONE)
+    return (len(plan_members) * NODE_MEMORY_BYTES + slow) >> 20
+
+
 def parts(plan_members: tuple[Member, ...]) -> tuple[str, ...]:
     """All parts that a cluster of these nodes needs."""
     return (*PARTS, *sorted({machines.KERNELS[member.kernel] for member in plan_members}))

@@ -11,6 +11,8 @@ import pytest
 from tests.lab import host
 from tests.lab.build.kernel import apply_patches
 from tests.lab.cache import Cache
+from tests.lab.cluster.member import memory_mib
+from tests.lab.cluster.plan import members
 from tests.lab.errors import BuildFailed, LabError
 
 DEBIAN = 'ID=debian\nVERSION_ID="13"\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n'
@@ -84,3 +86,15 @@ def test_patches_apply_one_on_another_and_one_that_does_not_names_itself(tmp_pat
     assert (source / "file").read_text() == "three\n"
     with pytest.raises(BuildFailed, match=r"^kernel/patches/0003-x\.patch does not apply to Debian's"):
         apply_patches(source, series[2:], tmp_path / "log")
+
+
+def test_a_cluster_larger_than_the_machine_is_told_before_it_is_built(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:        2097152 kB\nMemFree:         1 kB\n")
+    needed = memory_mib(members("patched,stock,dram"))
+    assert memory_mib(members("dram")) < memory_mib(members("patched")) < needed
+    with pytest.raises(
+        LabError, match=rf"a cluster of {needed} MiB does not fit this machine, which has 2048"
+    ):
+        host.require_memory("a cluster", needed, meminfo)
+    host.require_memory("a cluster", 2048, meminfo)
