@@ -176,9 +176,10 @@ def test_a_machine_that_hangs_before_its_first_process_is_switched_on_again(
     assert done == ["off", "on"]
     (home / "console").write_bytes(FIRST_PROCESS)
     booting.look(booting.begun + BOOT_SECONDS + 1)
-    (home / "console").write_text("Kernel panic - not syncing: Attempted to kill init!\n")
+    (home / "console").write_bytes(FIRST_PROCESS + b"\nKernel panic - not syncing: Attempted to kill init!\n")
     booting.look(booting.begun + 10 * BOOT_SECONDS)
     assert done == ["off", "on"]
+    (home / "console").write_text("Kernel panic - not syncing: no working init found\n")
     complaining = Boot(Plan("hangs", tmp_path, (node,)), node)
     with pytest.raises(LabError, match=r"node patched hung for .* before its first process:\nKernel panic"):
         complaining.look(complaining.begun + BOOT_SECONDS + 1)

@@ -55,7 +55,7 @@ def start(
     env: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
 ) -> int:
-    """Start a process in the namespace that goes on when the lab's command has ended; returns its PID."""
+    """Start a process that goes on when the lab's command has ended; returns its PID, once it is in the namespace."""
     with log.open("ab") as output:
         started = subprocess.Popen(
             inside(plan, argv),
@@ -67,6 +67,9 @@ def start(
             pass_fds=pass_fds,
             env={**os.environ, **(env or {})},
         )
+    # nsenter needs a moment: whoever looks for the process, or kills it, shall find it in its namespace.
+    while started.poll() is None and started.pid not in processes(plan):
+        time.sleep(0.01)
     return started.pid
 
 

@@ -3,67 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from tests.unit.operator.simulation import START, Simulation, node, policy, rollout, selecting
+from tests.unit.operator.rollouts import NAMES, begun, done, edit, having, stage, turn
+from tests.unit.operator.simulation import START, node, policy, rollout, selecting
 from thermocline_api.conditions import find
 from thermocline_api.policy import Phase
 from thermocline_api.rollout import AbortReason, NodeCount
-from thermocline_operator.health import PROGRESS_DEADLINE
 from thermocline_operator.revisions import HISTORY, revision_name
-from thermocline_operator.state import Kind
-
-NAMES = [f"n{number}" for number in range(6)]
-
-
-def begun(count: int = 6, **changes: Any) -> Simulation:
-    """Nodes whose agents report, and policy p."""
-    sim = Simulation()
-    for name in NAMES[:count]:
-        sim.truth.nodes[name] = node(name)
-    sim.deliver_all()
-    sim.reconcile()
-    for name in NAMES[:count]:
-        sim.answer(name)
-    sim.truth.policies["p"] = policy("p", **changes)
-    sim.deliver_all()
-    return sim
-
-
-def turn(sim: Simulation, *silent: str, seconds: float = 61) -> None:
-    """Everybody answers but some, news arrive, time passes, and the operator acts."""
-    for name in sim.truth.tier_nodes:
-        if name not in silent:
-            sim.answer(name, quiet=False)
-    sim.wait(seconds)
-    sim.deliver_all()
-    sim.reconcile()
-
-
-def done(sim: Simulation, turns: int = 12) -> None:
-    for _ in range(turns):
-        turn(sim)
-        sim.hear_all()
-
-
-def stage(sim: Simulation, name: str = "p") -> str:
-    found = find(sim.truth.policies[name].status.conditions, "Progressing")
-    assert found is not None
-    return found.reason
-
-
-def edit(sim: Simulation, version: int, **changes: Any) -> None:
-    before = sim.truth.policies["p"]
-    sim.truth.policies["p"] = replace(
-        policy("p", version=version, **{"rollout": before.rollout, **changes}), status=before.status
-    )
-    sim.deliver_all()
-
-
-def having(sim: Simulation, version: int) -> set[str]:
-    return {name for name, each in sim.truth.tier_nodes.items() if each.settings == {"version": version}}
 
 
 def test_canary_soak_waves_complete() -> None:
@@ -180,18 +128,6 @@ def test_an_oom_kill_since_the_revision_was_given_aborts() -> None:
         assert stage(sim) == wanted
 
 
-def test_a_trip_that_no_watch_told_of_stops_the_wave() -> None:
-    sim = begun()
-    sim.reconcile()
-    turn(sim, seconds=1)
-    (canary,) = having(sim, 1)
-    sim.answer(canary, trips=AbortReason.PRESSURE)
-    sim.wait(61)
-    sim.reconcile()
-    assert having(sim, 1) <= {canary}
-    assert stage(sim) == "RollingBack"
-
-
 def test_a_rollback_without_a_good_revision_takes_only_what_was_given() -> None:
     sim = begun()
     sim.truth.policies["low"] = policy("low", version=9, priority=1)
@@ -275,61 +211,6 @@ def test_an_edit_in_mid_rollout_wins_and_gives_no_node_the_old_one() -> None:
     assert having(sim, 2) == set(NAMES)
 
 
-def test_a_node_that_never_answers_does_not_block_for_ever() -> None:
-    sim = begun(rollout=rollout(most=1))
-    sim.reconcile()
-    turn(sim, seconds=1)
-    turn(sim)
-    (quiet,) = sim.in_change()
-    sim.truth.nodes[quiet] = node(quiet, is_ready=False, since=sim.now)
-    for _ in range(4):
-        turn(sim, quiet, seconds=1)
-        assert len(having(sim, 1)) == 2
-    sim.wait(PROGRESS_DEADLINE.total_seconds())
-    for _ in range(12):
-        sim.hear_all()
-        turn(sim, quiet, seconds=1)
-    assert having(sim, 1) == set(NAMES)
-    status = sim.truth.policies["p"].status
-    assert (stage(sim), status.phase) == ("Complete", Phase.DEGRADED)
-    degraded = find(status.conditions, "Degraded")
-    assert degraded is not None
-    assert degraded.message == f"{quiet}: is not ready."
-
-
-def test_a_revision_that_ready_nodes_never_apply_goes_no_further() -> None:
-    sim = begun(rollout=rollout(most=2))
-    sim.reconcile()
-    for _ in range(6):
-        sim.wait(PROGRESS_DEADLINE.total_seconds() + 1)
-        sim.hear_all()
-        sim.deliver_all()
-        sim.reconcile()
-    assert len(having(sim, 1)) == 2
-    assert stage(sim) == "ProgressDeadlineExceeded"
-    edit(sim, 2)
-    sim.reconcile()
-    done(sim)
-    assert having(sim, 2) == set(NAMES), "a corrected one gets through, to those that were stuck too"
-
-
-def test_a_pause_needs_no_record_of_the_rollout() -> None:
-    sim = begun()
-    done(sim)
-    sim.truth.policies["p"] = replace(sim.truth.policies["p"], paused=True)
-    sim.deliver_all()
-    sim.view.revisions.clear()
-    sim.can_read = False
-    before = dict(sim.truth.tier_nodes)
-    sim.reconcile()
-    assert sim.truth.tier_nodes == {name: replace(each, paused=True) for name, each in before.items()}
-    sim.truth.policies["p"] = replace(sim.truth.policies["p"], paused=False)
-    sim.deliver(Kind.POLICY, "p")
-    sim.view.revisions.clear()
-    sim.reconcile()
-    assert all(each.paused for each in sim.truth.tier_nodes.values())
-
-
 def test_paused_goes_to_every_node_at_once_and_holds_a_rollout() -> None:
     sim = begun()
     sim.reconcile()
@@ -387,71 +268,6 @@ def test_somebody_elses_change_of_settings_is_undone() -> None:
     assert sim.truth.tier_nodes["n0"].settings == {"version": 1}
 
 
-def test_an_unknown_policy_is_asked_for_before_its_nodes_are_taken() -> None:
-    sim = begun()
-    done(sim)
-    # A listing that was empty, or cut short.
-    sim.view.policies.clear()
-    sim.reconcile()
-    assert having(sim, 1) == set(NAMES)
-    assert "p" in sim.view.policies
-    del sim.truth.policies["p"]
-    sim.view.policies.clear()
-    sim.reconcile()
-    assert {each.policy for each in sim.truth.tier_nodes.values()} == {None}
-
-
-def test_an_unknown_node_keeps_its_object_until_it_is_certainly_gone() -> None:
-    sim = begun()
-    done(sim)
-    sim.view.nodes.clear()
-    sim.reconcile()
-    assert set(sim.truth.tier_nodes) == set(NAMES)
-    del sim.truth.nodes["n0"]
-    sim.reconcile()
-    assert "n0" in sim.truth.tier_nodes, "nobody has told yet"
-    sim.view.nodes.pop("n0")
-    sim.reconcile()
-    assert set(sim.truth.tier_nodes) == set(NAMES) - {"n0"}
-
-
-@pytest.mark.parametrize("can_read", [True, False])
-@pytest.mark.parametrize("kind", list(Kind))
-def test_a_listing_that_was_empty_changes_nothing(kind: Kind, can_read: bool) -> None:
-    sim = begun()
-    done(sim)
-    edit(sim, 2)
-    sim.reconcile()
-    (canary,) = having(sim, 2)
-    sim.answer(canary, trips=AbortReason.ERRORS)
-    sim.deliver_all()
-    sim.reconcile()
-    sim.answer(canary)
-    done(sim, 3)
-    before = sim.truth.snapshot()
-    sim.deliver_all()
-    sim.view.of(kind).clear()
-    sim.can_read = can_read
-    assert sim.reconcile().writes == 0
-    after = sim.truth.snapshot()
-    assert (after.tier_nodes, after.revisions) == (before.tier_nodes, before.revisions)
-
-
-def test_a_policy_that_breaks_the_schema_leaves_its_nodes_alone() -> None:
-    sim = begun()
-    done(sim)
-    sim.truth.policies["p"] = replace(sim.truth.policies["p"], problem="spec.mode: nonsense")
-    sim.truth.policies["low"] = policy("low", version=3, priority=1)
-    sim.deliver_all()
-    done(sim, 3)
-    assert having(sim, 1) == set(NAMES)
-    assert sim.truth.policies["p"].status.phase is Phase.INVALID
-    sim.truth.policies["high"] = policy("high", version=4, priority=900)
-    sim.deliver_all()
-    done(sim)
-    assert having(sim, 4) == set(NAMES)
-
-
 def test_the_older_of_equals_governs_and_then_the_first_by_name() -> None:
     sim = begun()
     for other, winner in (("a", "a"), ("z", "p")):
@@ -464,34 +280,6 @@ def test_the_older_of_equals_governs_and_then_the_first_by_name() -> None:
     sim.deliver_all()
     done(sim)
     assert {each.policy for each in sim.truth.tier_nodes.values()} == {"z"}
-
-
-def test_what_is_lost_follows_when_the_rest_is_done() -> None:
-    sim = begun()
-    sim.truth.nodes["n0"] = node("n0", is_ready=False, since=sim.now - 2 * PROGRESS_DEADLINE)
-    sim.deliver_all()
-    while stage(sim) != "Complete" if sim.truth.policies["p"].status.conditions else True:
-        sim.reconcile()
-        assert sim.truth.tier_nodes["n0"].policy is None
-        turn(sim, "n0")
-    turn(sim, "n0")
-    assert sim.truth.tier_nodes["n0"].policy == "p"
-    assert stage(sim) == "Complete"
-
-
-def test_who_joins_later_is_served_beside_one_that_never_applies() -> None:
-    sim = begun(rollout=rollout(most=1))
-    done(sim, turns=30)
-    assert stage(sim) == "Complete"
-    sim.truth.nodes["silent"] = node("silent")
-    turn(sim, "silent")
-    turn(sim, "silent", seconds=2 * PROGRESS_DEADLINE.total_seconds())
-    turn(sim, "silent")
-    assert sim.truth.tier_nodes["silent"].policy == "p"
-    sim.truth.nodes["joins"] = node("joins")
-    for _ in range(6):
-        turn(sim, "silent")
-    assert sim.truth.tier_nodes["joins"].policy == "p"
 
 
 def test_losers_name_the_winner() -> None:
