@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thermocline_agent import activity
-from thermocline_agent.extent import I64, U8, U64, Mask, Tier, folio_pages
+from thermocline_agent.extent import I64, U8, U64, Mask, Tier
 from thermocline_agent.settings import MAX_FOLIO_PAGES, Settings
 from thermocline_agent.shares import PINNED, SINKING, Parties, Thresholds
 from thermocline_agent.snapshot import Snapshot
 from thermocline_agent.survey import idle_states
+from thermocline_agent.tails import folio_pages
 
 # The excess of pages that move whatever their heat is.
 ALWAYS = 512
@@ -120,7 +121,7 @@ class Search:
             pages = slice(block.start, block.stop)
             mask: Mask = wanted(snapshot.heat.heat[pages])
             if special is not None:
-                mask |= np.take(special, snapshot.owner[pages])
+                mask |= snapshot.owner.translated(special, block.start, block.stop)
             if snapshot.tails is not None:
                 mask &= ~snapshot.tails[pages]
             low, high = np.searchsorted(self._blocked, (block.start, block.stop))

@@ -1,5 +1,5 @@
-"""Whose every page is, and which pages are tails of large folios: one array each over all frames, brought up to date a
-chunk at a time, with flags that a source has read anyway where there are some.
+"""Whose every page is, and which pages are tails of large folios: brought up to date a chunk of frames at a time, with
+flags that a source has read anyway where there are some.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thermocline_agent import owners
-from thermocline_agent.frames import CHUNK_PAGES, Frames, total_pages
+from thermocline_agent.frames import CHUNK_PAGES, Frames, chunks, total_pages
 from thermocline_agent.owners import Directory, Owner
+from thermocline_agent.ownership import Ownership
+from thermocline_agent.tails import Tails
 from thermocline_kernel import kpage
-from thermocline_kernel.arrays import U64, Mask
+from thermocline_kernel.arrays import U64
+from thermocline_kernel.errors import KernelInterfaceError
 from thermocline_kernel.host import Host
 from thermocline_kernel.kpage import PageFlag
 
@@ -92,7 +95,7 @@ class Register:
 
 
 class Census:
-    """`owner` and `tails` have an element for each frame, in order of their numbers, shape (pages,).
+    """`owner` and `tails` tell of each frame, in order of their numbers, shape (pages,).
 
     What cannot be moved, as what nobody owns and what was never looked at, is NOBODY's.
     """
@@ -103,9 +106,9 @@ class Census:
         """Frames are in order and do not overlap."""
         self.frames = tuple(frames)
         self.register = Register()
-        pages = total_pages(self.frames)
-        self.owner: U16 = np.zeros(pages, dtype=np.uint16)
-        self.tails: Mask = np.zeros(pages, dtype=np.bool_)
+        # Cut as looks are, which then replace whole chunks.
+        self.owner = Ownership([each.pages for each in chunks(self.frames)])
+        self.tails = Tails(total_pages(self.frames))
         self._buffer: U64 = np.empty(CHUNK_PAGES, dtype=np.uint64)
         self._firsts = [each.first_pfn for each in self.frames]
         self._starts = np.cumsum([0, *(each.pages for each in self.frames)]).tolist()
@@ -114,7 +117,7 @@ class Census:
         """Take over the cgroups of now; the numbers of owners that are gone. Raises Unavailable, Failed or Garbled."""
         gone = self.register.renew(Directory.read(host))
         if gone:
-            self.owner[np.isin(self.owner, np.array(sorted(gone), dtype=np.uint16))] = NOBODY
+            self.owner.forget_owners(np.array(sorted(gone), dtype=np.uint16))
         return gone
 
     def look(self, host: Host, chunk: Frames, flags: U64 | None = None) -> None:
@@ -122,17 +125,20 @@ class Census:
 
         Raises Unavailable, Denied, Failed or Garbled, and then the chunk is nobody's.
         """
-        place = self._place(chunk)
-        self.owner[place] = NOBODY
-        if flags is None:
-            flags = kpage.flags(host, chunk.first_pfn, chunk.pages)
-        inodes = kpage.cgroups(host, chunk.first_pfn, chunk.pages, self._buffer)
-        np.multiply(self.register.numbers(inodes), owners.movable(flags), out=self.owner[place])
-        self.tails[place] = kpage.has(flags, PageFlag.COMPOUND_TAIL)
+        at = self._place(chunk)
+        try:
+            if flags is None:
+                flags = kpage.flags(host, chunk.first_pfn, chunk.pages)
+            inodes = kpage.cgroups(host, chunk.first_pfn, chunk.pages, self._buffer)
+        except KernelInterfaceError:
+            self.owner.write(at, np.full(chunk.pages, NOBODY, dtype=np.uint16))
+            raise
+        self.owner.write(at, self.register.numbers(inodes) * owners.movable(flags))
+        self.tails.write(at, kpage.has(flags, PageFlag.COMPOUND_TAIL))
 
-    def _place(self, chunk: Frames) -> slice:
+    def _place(self, chunk: Frames) -> int:
         for first, start, end in zip(self._firsts, self._starts, self._starts[1:], strict=False):
             at = start + chunk.first_pfn - first
             if first <= chunk.first_pfn and at + chunk.pages <= end:
-                return slice(at, at + chunk.pages)
+                return int(at)
         raise ValueError(f"{chunk} lies in no range of the census")

@@ -20,8 +20,6 @@ I32: TypeAlias = NDArray[np.int32]
 I64: TypeAlias = NDArray[np.int64]
 F64: TypeAlias = NDArray[np.float64]
 Mask: TypeAlias = NDArray[np.bool_]
-# Who a page is charged to: uint16, or uint32 where there are more owners. 0: nobody, or nobody knows.
-Owners: TypeAlias = NDArray[np.unsignedinteger[Any]]
 
 # So many pages are worked on at once that everything about them stays in a core's second-level cache.
 BLOCK_PAGES = 1 << 17
@@ -112,39 +110,3 @@ def sums(keys: NDArray[Any], weights: NDArray[Any], size: int) -> F64:
     """The sum of the weights of each key from 0 to `size` - 1, shape (size,)."""
     found: F64 = np.bincount(keys, weights, size).astype(np.float64)
     return found
-
-
-def heads(tails: Mask, index: I64, pfn: I64 | None = None) -> I64:
-    """The first page of the folio of each page. `tails` marks every page of a folio but the first.
-
-    A folio of 2^n pages starts at a frame number that 2^n divides. Without `pfn`, the frame numbers of the pages,
-    indexes are taken to be aligned as those are.
-    """
-    found = index.copy()
-    number = index if pfn is None else pfn
-    for order in range(1, 19):
-        inside = tails[found]
-        if not inside.any():
-            break
-        below = number[inside] & ((1 << order) - 1)
-        found[inside] = np.maximum(index[inside] - below, 0)
-    return found
-
-
-def folio_pages(tails: Mask | None, head: I64, most: int) -> I64:
-    """How many pages the folio has that starts at each of `head`; anything above `most`, a power of two,
-    counts as 2 * most.
-    """
-    sizes = np.ones(head.shape, dtype=np.int64)
-    if tails is None:
-        return sizes
-    growing = np.arange(len(head))
-    half = 1
-    while len(growing) and half <= most:
-        # The second half of a folio of 2 * half pages starts with a tail; of a smaller one, with a head.
-        probe = head[growing] + half
-        probe_inside = np.minimum(probe, len(tails) - 1)
-        growing = growing[(probe < len(tails)) & tails[probe_inside]]
-        half *= 2
-        sizes[growing] = half
-    return sizes

@@ -1,7 +1,7 @@
 """How hot each page is: a decayed count of its accesses, in one byte, beside the byte of activity.py.
 
-The only thing in the agent that is kept for each page, and the only value here that changes in place. Once a
-round observe() advances it; everything else reads it.
+All that the agent keeps for each page, but for whose it is (ownership.py) and whether it is a tail (tails.py). It
+changes in place: once a round observe() advances it, and everything else reads it.
 
 A page's heat is the mean of its counts over its owner's memory (memory.py), times a scale that puts the hot
 threshold where a byte resolves it. Newer rounds weigh more:
@@ -24,11 +24,12 @@ from functools import partial
 import numpy as np
 
 from thermocline_agent import activity
-from thermocline_agent.extent import I64, U8, Block, Layout, Mask, Owners, Tier, sums
+from thermocline_agent.extent import I64, U8, Block, Layout, Tier, sums
 from thermocline_agent.forecast import LEVELS, Forecast
 from thermocline_agent.memory import LONGEST, Memory
 from thermocline_agent.observation import Observation
-from thermocline_agent.sampling import stride, thin
+from thermocline_agent.ownership import Ownership
+from thermocline_agent.sampling import places, stride, thin
 
 # Room for what rounding adds, so that no byte overflows.
 HOTTEST = 240
@@ -92,7 +93,9 @@ class Heat:
         self.heat[index] = 0
         self.state[index] = 0
 
-    def observe(self, observation: Observation, owner: Owners, now: float, *, levels: U8, pace: Pace) -> bool:
+    def observe(
+        self, observation: Observation, owner: Ownership, now: float, *, levels: U8, pace: Pace
+    ) -> bool:
         """Take in one interval. `owner`: shape (pages,); `levels`: each owner's threshold (Plan.levels).
 
         False, and nothing changes, unless half an interval has passed since the last one: a clock that goes
@@ -112,7 +115,7 @@ class Heat:
         self._learn(observation, blocks, owner, levels)
         update = _Update(self, observation, levels, activity.tables(self.number, pace.tick, pace.stretch))
         for block in blocks:
-            update.apply(block, owner[block.start : block.stop])
+            update.apply(block, owner)
         return True
 
     def _rescaled(self, observation: Observation, levels: U8) -> U8:
@@ -134,11 +137,11 @@ class Heat:
             return levels * np.uint8(2)
         return levels
 
-    def _learn(self, observation: Observation, blocks: list[Block], owner: Owners, levels: U8) -> None:
+    def _learn(self, observation: Observation, blocks: list[Block], owner: Ownership, levels: U8) -> None:
         """From a sample: how right heat was (forecast.py), and whose hot set has moved (memory.py)."""
         step = stride(self.layout.pages)
         buffer = np.empty(max((block.stop - block.start for block in blocks), default=0), dtype=np.uint8)
-        drawn: list[tuple[U8, U8, U8, Owners]] = [(_NOTHING, _NOTHING, _NOTHING, owner[:0])]
+        drawn: list[tuple[U8, U8, U8, I64]] = [(_NOTHING, _NOTHING, _NOTHING, np.zeros(0, dtype=np.int64))]
         for block in blocks:
             counts = buffer[: block.stop - block.start]
             counts[:] = 0
@@ -147,12 +150,12 @@ class Heat:
             take = partial(thin, stride=step, turn=self.number)
             # The counts are copied, as the next block's are put in their place.
             seen_here = (take(counts).copy(), take(self.state[pages]), take(self.heat[pages]))
-            drawn.append((*seen_here, take(owner[pages])))
-        taken, state, heat, whose = (np.concatenate(column) for column in zip(*drawn, strict=True))
+            drawn.append((*seen_here, block.start + places(len(counts), step, self.number)))
+        taken, state, heat, index = (np.concatenate(column) for column in zip(*drawn, strict=True))
         # Unknown pages have no heat that could have been right.
         pages_by_heat = np.bincount(heat[state > 0], minlength=LEVELS).astype(np.float64)
         seen = np.flatnonzero((taken > 0) & (state > 0))
-        heat, whose, weight = heat[seen], whose[seen], taken[seen].astype(np.float64)
+        heat, whose, weight = heat[seen], owner[index[seen]], taken[seen].astype(np.float64)
         counts_by_heat = sums(heat, weight, LEVELS)
         total = sums(whose, weight, len(levels))
         hits = sums(whose, weight * (heat >= np.maximum(levels, 1)[whose]), len(levels))
@@ -171,6 +174,7 @@ class _Update:
         "_idle",
         "_levels",
         "_observation",
+        "_owned",
         "_seen",
         "_shifts",
         "_spare",
@@ -187,14 +191,15 @@ class _Update:
         largest = max((block.stop - block.start for block in heat.layout.blocks()), default=0)
         self._counts = np.empty(largest, dtype=np.uint8)
         self._spare = np.empty(largest, dtype=np.uint8)
+        self._owned = np.empty(largest, dtype=np.uint8)
 
-    def apply(self, block: Block, owner: Owners) -> None:
+    def apply(self, block: Block, owner: Ownership) -> None:
         pages = slice(block.start, block.stop)
         heat, state = self._heat.heat[pages], self._heat.state[pages]
         counts = self._counts[: len(heat)]
         counts[:] = 0
         self._observation.fill(block.start, counts)
-        owned: Mask = owner != 0
+        owned = owner.owned(block.start, self._owned[: len(heat)])
         self._greet(block, owner, owned, heat, state)
         before = state.tobytes()
         idle = np.frombuffer(before.translate(self._idle), dtype=np.uint8)
@@ -206,25 +211,25 @@ class _Update:
         np.bitwise_and(idle_mask, state ^ idle, out=idle_mask)
         np.bitwise_xor(state, idle_mask, out=state)
         np.multiply(state, owned, out=state)
-        self._warm(owner, heat, counts)
+        self._warm(block, owner, heat, counts)
         np.multiply(heat, owned, out=heat)
 
-    def _greet(self, block: Block, owner: Owners, owned: Mask, heat: U8, state: U8) -> None:
+    def _greet(self, block: Block, owner: Ownership, owned: U8, heat: U8, state: U8) -> None:
         """Pages that appeared start at the heat from which they stay."""
         # Owned, which is 1, and of state 0.
-        appeared = owned.view(np.uint8) > state
+        appeared = owned > state
         if appeared.any():
             new = np.flatnonzero(appeared)
-            level = self._levels[owner[new]]
+            level = self._levels[owner[block.start + new]]
             heat[new] = level if block.tier is Tier.FAST else level // 2
 
-    def _warm(self, owner: Owners, heat: U8, counts: U8) -> None:
+    def _warm(self, block: Block, owner: Ownership, heat: U8, counts: U8) -> None:
         present = np.unique(self._shifts)
         if len(present) == 1:
             self._average(int(present[0]), heat, counts)
             return
         before, gained = heat.copy(), counts.copy()
-        page_shifts = np.take(self._shifts, owner, mode="clip")
+        page_shifts = owner.translated(self._shifts, block.start, block.stop)
         for shift in present.tolist():
             part, part_counts = before.copy(), gained.copy()
             self._average(shift, part, part_counts)

@@ -14,7 +14,8 @@ from typing import Protocol
 
 import numpy as np
 
-from thermocline_agent.extent import F64, I64, U8, Mask, folio_pages, heads
+from thermocline_agent.extent import F64, I64, U8
+from thermocline_agent.tails import Tails, folio_pages, heads
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -120,7 +121,7 @@ def samples(
     covered: Ranges,
     period: float,
     times: F64 | None = None,
-    tails: Mask | None = None,
+    tails: Tails | None = None,
     pfn: I64 | None = None,
     number: int = 0,
 ) -> Samples:

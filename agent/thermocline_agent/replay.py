@@ -19,6 +19,7 @@ from thermocline_agent.heat import Heat
 from thermocline_agent.history import History
 from thermocline_agent.moves import Plan
 from thermocline_agent.observation import Observation
+from thermocline_agent.ownership import Ownership
 from thermocline_agent.plan import pace, plan_round
 from thermocline_agent.settings import Settings
 from thermocline_agent.snapshot import Node, Snapshot
@@ -125,14 +126,18 @@ class Loop:
 
     def snapshot(self, pressure: Pressure | None = None) -> Snapshot:
         """What the planner sees now."""
+        return self._seen(Ownership.of(self.machine.owner), pressure)
+
+    def _seen(self, owner: Ownership, pressure: Pressure | None) -> Snapshot:
         machine = self.machine
-        return Snapshot(machine.layout, self.heat, machine.owner, self.rule_of, machine.nodes, pressure)
+        return Snapshot(machine.layout, self.heat, owner, self.rule_of, machine.nodes, pressure)
 
     def step(self, observation: Observation, now: float, pressure: Pressure | None = None) -> Plan:
         """One round."""
         levels = self.history.sized_levels(len(self.rule_of))
-        self.heat.observe(observation, self.machine.owner, now, levels=levels, pace=pace(self.settings))
-        plan = plan_round(self.snapshot(pressure), self.settings, self.history, now)
+        owner = Ownership.of(self.machine.owner)
+        self.heat.observe(observation, owner, now, levels=levels, pace=pace(self.settings))
+        plan = plan_round(self._seen(owner, pressure), self.settings, self.history, now)
         status = self.machine.move(plan.moves.index, plan.moves.node)
         self.history = self.history.after(plan, status, self.settings, now)
         self.heat.forget(plan.moves.index[status >= 0])

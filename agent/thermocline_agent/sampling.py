@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from thermocline_agent.extent import I64
+
 _T = TypeVar("_T", bound=np.generic)
 
 # So many pages are taken at least: the error of a count is then below one percent of them.
@@ -22,6 +24,16 @@ _MOST = 64
 def stride(pages: int) -> int:
     """One of how many pages is taken: a power of two."""
     return min(_MOST, 1 << max(0, (pages // _ENOUGH).bit_length() - 1))
+
+
+def places(pages: int, stride: int, turn: int) -> I64:
+    """Where the elements are that `thin` takes of an array of so many."""
+    group = _RUN * stride
+    if stride == 1 or pages < group:
+        return thin(np.arange(pages), stride, turn)
+    runs = np.arange(turn % stride * _RUN, pages - pages % group, group)
+    found: I64 = (runs[:, None] + np.arange(_RUN)).ravel()
+    return found
 
 
 def thin(array: NDArray[_T], stride: int, turn: int) -> NDArray[_T]:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thermocline_agent.extent import F64, I64, Layout, Mask, Owners, Tier
+from thermocline_agent.extent import F64, I64, Layout, Mask, Tier
+from thermocline_agent.ownership import Ownership
 from thermocline_agent.settings import USUAL_WEIGHT, Amount, Placement, Rule
 
 POOL, PINNED, SINKING = 0, 1, 2
@@ -93,19 +94,11 @@ def _pages(amount: Amount | None, resident: NDArray[Any], default: float) -> NDA
     return pages
 
 
-def residency(layout: Layout, owner: Owners, owners: int) -> I64:
+def residency(layout: Layout, owner: Ownership, owners: int) -> I64:
     """How many pages each owner has in each tier, shape (2, owners)."""
     found = np.zeros((2, owners), dtype=np.int64)
     for block in layout.blocks():
-        part = owner[block.start : block.stop]
-        # Owners mostly come in runs, and counting runs is cheaper than counting pages.
-        edges = np.flatnonzero(part[1:] != part[:-1])
-        if len(edges) * 8 > len(part):
-            found[block.tier] += np.bincount(part, minlength=owners)
-            continue
-        ends = np.append(edges + 1, len(part))
-        lengths = np.diff(ends, prepend=0)
-        found[block.tier] += np.bincount(part[ends - 1], lengths, owners).astype(np.int64)
+        found[block.tier] += owner.counts(block.start, block.stop, owners)
     return found
 
 

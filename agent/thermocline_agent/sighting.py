@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from thermocline_agent.extent import I64, U8, U64, Layout, Mask
+from thermocline_agent.extent import I64, U8, U64, Layout
 from thermocline_agent.observation import Observation, Ranges, samples
 from thermocline_agent.sources import source
+from thermocline_agent.tails import Tails
 
 # Counts are bytes to the planner: a device's larger ones are told in units of so many that few pages have more.
 _BYTE = 255
@@ -44,7 +45,7 @@ class Extents:
 
 
 def by_index(
-    seen: source.Observation, layout: Layout, tails: Mask, number: int, unit: int = 1
+    seen: source.Observation, layout: Layout, tails: Tails, number: int, unit: int = 1
 ) -> tuple[Observation, int]:
     """The observation by index, and the unit of its counts: how many of the source's make one, at least `unit`.
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from thermocline_agent.extent import Layout, Mask, Owners, Tier
+from thermocline_agent.extent import Layout, Tier
 from thermocline_agent.guards import Pressure
 from thermocline_agent.heat import Heat
+from thermocline_agent.ownership import Ownership
+from thermocline_agent.tails import Tails
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,11 @@ class Snapshot:
 
     layout: Layout
     heat: Heat
-    owner: Owners
+    owner: Ownership
     rule_of: NDArray[np.int16]
     nodes: tuple[Node, ...]
     pressure: Pressure | None = None
-    tails: Mask | None = None
+    tails: Tails | None = None
 
     def __post_init__(self) -> None:
         if len(self.owner) != self.layout.pages or self.heat.layout is not self.layout:

@@ -8,7 +8,8 @@ from functools import partial
 import numpy as np
 
 from thermocline_agent import activity
-from thermocline_agent.extent import F64, I64, U8, Mask, Owners, Tier
+from thermocline_agent.extent import F64, I64, U8, Mask, Tier
+from thermocline_agent.ownership import U16
 from thermocline_agent.sampling import stride, thin
 from thermocline_agent.settings import Settings
 from thermocline_agent.shares import NOBODY, SINKING, Parties
@@ -89,10 +90,10 @@ def idle_states(settings: Settings) -> Mask:
     return np.array([*cold, np.zeros(256, dtype=np.bool_)])
 
 
-def _drawn(snapshot: Snapshot, tier: Tier, step: int) -> tuple[U8, U8, Owners]:
+def _drawn(snapshot: Snapshot, tier: Tier, step: int) -> tuple[U8, U8, U16]:
     """State, heat and owner of a sample of the tier's pages."""
     heat = snapshot.heat
-    drawn: list[tuple[U8, U8, Owners]] = [(_NOTHING, _NOTHING, snapshot.owner[:0])]
+    drawn: list[tuple[U8, U8, U16]] = [(_NOTHING, _NOTHING, snapshot.owner[:0])]
     for block in snapshot.layout.blocks():
         if block.tier is tier:
             pages = slice(block.start, block.stop)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from thermocline_agent.census import NOBODY, Census
+from thermocline_agent.census import Census
 from thermocline_agent.extent import I64, Layout, Span, Tier
 from thermocline_agent.frames import Frames, union
 from thermocline_agent.heat import Heat
@@ -46,7 +46,7 @@ class Tracking:
         """Of folios that have left these indexes nothing is known any more, nor whose the frames are."""
         places = np.repeat(head - np.cumsum(pages) + pages, pages) + np.arange(pages.sum())
         self.heat.forget(places)
-        self.census.owner[places] = NOBODY
+        self.census.owner.forget(places)
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -86,5 +86,5 @@ def _carry(before: Tracking, after: Tracking) -> None:
                 to = slice(start + first - span.first_pfn, start + end - span.first_pfn)
                 source = slice(old_start + first - theirs.first_pfn, old_start + end - theirs.first_pfn)
                 new.heat[to], new.state[to] = old.heat[source], old.state[source]
-                after.census.owner[to] = before.census.owner[source]
-                after.census.tails[to] = before.census.tails[source]
+                after.census.owner.write(to.start, before.census.owner[source])
+                after.census.tails.write(to.start, before.census.tails[source])

@@ -3,7 +3,7 @@
 A node in its usual state: 110 pods by six rules, two of them with shares, whose pages lie in runs of 16. A
 quarter of the pages is in use, each in nearly every interval; of the others one in a hundred is. The agent
 has had the time to put all where it belongs. A round is heat taking in an interval's access bits, and the
-plan; what is kept from one to the next are heat's two arrays and the census's two: whose a page is, and
+plan; what is kept from one to the next are heat's two bytes and what the census knows: whose a page is, and
 whether it is a tail of a large folio.
 """
 
@@ -14,17 +14,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from thermocline_agent.census import Census
 from thermocline_agent.extent import Mask
-from thermocline_agent.frames import Frames
 from thermocline_agent.observation import AccessBits
+from thermocline_agent.ownership import Ownership
 from thermocline_agent.plan import pace, plan_round
 from thermocline_agent.replay import Loop, Machine
 from thermocline_agent.settings import Amount, FastShare, Limits, Placement, Rule, Settings
+from thermocline_agent.snapshot import Snapshot
+from thermocline_agent.tails import Tails
 
 GIB_PAGES = 1 << 18
 OWNERS = 110
 _RUN = 16
+_HUGE = 512
 _SETTLING_ROUNDS = 40
 
 RULES = (
@@ -43,16 +45,17 @@ _USED, _IDLE = 250, 2
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of each round: CPU seconds to observe and to plan, and the pages planned. `kept_bytes`: of heat and census, and
-    `heat_bytes` of heat alone.
+    """Of each round: CPU seconds to observe and to plan, and the pages planned. Kept from one to the next are
+    `heat_bytes` and `census_bytes`: `huge_census_bytes` if all were in huge pages.
     """
 
     pages: int
     observe_seconds: list[float]
     plan_seconds: list[float]
     moves: list[int]
-    kept_bytes: int
     heat_bytes: int
+    census_bytes: int
+    huge_census_bytes: int
 
     @property
     def ns_per_page(self) -> list[float]:
@@ -79,10 +82,12 @@ def cost(gib: int, rounds: int, seed: int = 1) -> Cost:
         now = number * settings.interval_seconds
         observation = _bits(machine, in_use, random)
         levels = loop.history.sized_levels(OWNERS + 1)
+        owner = Ownership.of(machine.owner)
         started = time.process_time()
-        loop.heat.observe(observation, machine.owner, now, levels=levels, pace=pace(settings))
+        loop.heat.observe(observation, owner, now, levels=levels, pace=pace(settings))
         seen = time.process_time()
-        made = plan_round(loop.snapshot(), settings, loop.history, now)
+        snapshot = Snapshot(machine.layout, loop.heat, owner, rule_of, machine.nodes)
+        made = plan_round(snapshot, settings, loop.history, now)
         done = time.process_time()
         status = machine.move(made.moves.index, made.moves.node)
         loop.history = loop.history.after(made, status, settings, now)
@@ -91,10 +96,11 @@ def cost(gib: int, rounds: int, seed: int = 1) -> Cost:
             observe.append(seen - started)
             plan.append(done - seen)
             moves.append(int(made.moves.pages.sum()))
-    census = Census([Frames(0, frames)])
     heat_bytes = loop.heat.heat.nbytes + loop.heat.state.nbytes
-    kept_bytes = heat_bytes + census.owner.nbytes + census.tails.nbytes
-    return Cost(frames, observe, plan, moves, kept_bytes, heat_bytes)
+    single = Ownership.of(machine.owner).nbytes + Tails(frames).nbytes
+    whose = np.repeat(random.integers(1, OWNERS + 1, frames // _HUGE), _HUGE)
+    huge = Ownership.of(whose).nbytes + Tails.of(np.arange(frames) % _HUGE > 0).nbytes
+    return Cost(frames, observe, plan, moves, heat_bytes, single, huge)
 
 
 def _bits(machine: Machine, in_use: Mask, random: np.random.Generator) -> AccessBits:

@@ -34,8 +34,9 @@ def measure(effort: Effort) -> Sequence[Row]:
         found.append(
             Row(f"planner_ns_per_page_{gib}", round(median(values), 3), "ns", None, "<= 4", spread, arms)
         )
-        kept = round(measured.kept_bytes / measured.pages, 3)
-        heat = round(measured.heat_bytes / measured.pages, 3)
-        parts = {"heat": heat, "census": round(kept - heat, 3)}
-        found.append(Row(f"bytes_per_page_{gib}", kept, "bytes", 1.0, "<= 2", None, parts))
+        for name, census in (("", measured.census_bytes), ("_huge", measured.huge_census_bytes)):
+            parts = {"heat": measured.heat_bytes / measured.pages, "census": census / measured.pages}
+            kept = round(sum(parts.values()), 3)
+            arms = {part: round(value, 3) for part, value in parts.items()}
+            found.append(Row(f"bytes_per_page{name}_{gib}", kept, "bytes", 1.0, "<= 2", None, arms))
     return found

@@ -8,11 +8,12 @@ import numpy as np
 from hypothesis import strategies as st
 
 from thermocline_agent.activity import AGE_SHIFT
-from thermocline_agent.extent import I64, Layout, Mask, Owners, Span, Tier
+from thermocline_agent.extent import I64, Layout, Mask, Span, Tier
 from thermocline_agent.forecast import Forecast
 from thermocline_agent.heat import Heat
 from thermocline_agent.memory import SETTLED, Memory
 from thermocline_agent.observation import AccessBits
+from thermocline_agent.ownership import U16, Ownership
 from thermocline_agent.settings import (
     Amount,
     FastShare,
@@ -24,6 +25,7 @@ from thermocline_agent.settings import (
     Watermarks,
 )
 from thermocline_agent.snapshot import Node, Snapshot
+from thermocline_agent.tails import Tails
 
 FAST, SLOW = 0, 1
 # Known for long, seen accessed in this round and in three before.
@@ -74,8 +76,9 @@ def snapshot(
         Node(FAST, Tier.FAST, len(fast) + free_fast + spare, free_fast),
         Node(SLOW, Tier.SLOW, len(slow) + 1000, len(fast) + 1000 if free_slow is None else free_slow),
     )
-    owner = np.array([page[0] for page in pages], dtype=np.uint16)
-    return Snapshot(layout, heat, owner, np.array(rules, dtype=np.int16), nodes, None, tails)
+    owner = Ownership.of(np.array([page[0] for page in pages], dtype=np.uint16))
+    folios = None if tails is None else Tails.of(tails)
+    return Snapshot(layout, heat, owner, np.array(rules, dtype=np.int16), nodes, None, folios)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +93,7 @@ class Case:
         """How many pages the fast node's span has."""
         return self.snapshot.layout.spans[0].pages
 
-    def resident(self, owner: Owners) -> tuple[I64, I64]:
+    def resident(self, owner: U16) -> tuple[I64, I64]:
         """Pages of each owner in fast memory, and in all."""
         size = len(self.snapshot.rule_of)
         fast = np.bincount(owner[: self.fast_pages], minlength=size)

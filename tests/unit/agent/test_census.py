@@ -97,12 +97,12 @@ def test_chunks_are_brought_up_to_date(host: Host) -> None:
     found.renew(host)
     numbers = {owner.path: number for number, owner in found.register.owners.items()}
     a, b = numbers["a"], numbers["b"]
-    assert found.owner.tolist() == [NOBODY] * 8
+    assert found.owner[:].tolist() == [NOBODY] * 8
     found.look(host, Frames(2, 4))
-    assert found.owner.tolist() == [0, b, b, 0, 0, 0, 0, 0]
+    assert found.owner[:].tolist() == [0, b, b, 0, 0, 0, 0, 0]
     found.look(host, Frames(5, 10), flags=words(LRU | PageFlag.UNEVICTABLE, LRU, TAIL, 0, LRU))
-    assert found.owner.tolist() == [0, b, b, 0, a, a, 0, b]
-    assert found.tails.tolist() == [False, False, True, False, False, True, False, False]
+    assert found.owner[:].tolist() == [0, b, b, 0, a, a, 0, b]
+    assert found.tails[:].tolist() == [False, False, True, False, False, True, False, False]
     for chunk in (Frames(3, 5), Frames(0, 2), Frames(9, 11)):
         with pytest.raises(ValueError, match="no range of the census"):
             found.look(host, chunk)
@@ -112,11 +112,11 @@ def test_what_cannot_be_read_is_nobodys(host: Host) -> None:
     found = Census([Frames(0, 10)])
     found.renew(host)
     found.look(host, Frames(0, 10))
-    assert found.owner.any()
+    assert found.owner[:].any()
     (host.proc / "kpagecgroup").write_bytes(b"\1" * 9)
     with pytest.raises(KernelInterfaceError):
         found.look(host, Frames(0, 10))
-    assert not found.owner.any()
+    assert not found.owner[:].any()
 
 
 def test_pages_of_a_cgroup_that_is_gone_are_nobodys_at_once(host: Host) -> None:
@@ -127,4 +127,4 @@ def test_pages_of_a_cgroup_that_is_gone_are_nobodys_at_once(host: Host) -> None:
     (cgroup.root(host) / "a").rmdir()
     found.renew(host)
     (b,) = found.register.owners
-    assert set(found.owner.tolist()) == {NOBODY, b}
+    assert set(found.owner[:].tolist()) == {NOBODY, b}

@@ -16,8 +16,10 @@ from thermocline_agent.forecast import Forecast
 from thermocline_agent.heat import HOTTEST, Heat, Pace
 from thermocline_agent.memory import LONGEST, SETTLED, Memory
 from thermocline_agent.observation import AccessBits, Regions, Samples
+from thermocline_agent.ownership import Ownership
 
 PACE = Pace(10.0, 1)
+OWNER = Ownership.of(np.ones(12, dtype=np.uint16))
 LAYOUT = Layout((Span(100, 6, 0, Tier.FAST), Span(1000, 6, 1, Tier.SLOW)))
 
 
@@ -32,7 +34,7 @@ def heated(rounds: int = 40, touched: list[int] | None = None, level: int = 60) 
 def observe(
     heat: Heat, seen: list[bool], number: int, *, owner: list[int] | None = None, level: int = 60
 ) -> bool:
-    owners = np.array(owner or [1] * 12, dtype=np.uint16)
+    owners = Ownership.of(np.array(owner or [1] * 12, dtype=np.uint16))
     levels = np.array([0, level, level], dtype=np.uint8)
     return heat.observe(bits(seen), owners, number * 10.0, levels=levels, pace=PACE)
 
@@ -61,9 +63,8 @@ def test_what_is_not_accessed_cools_down_to_nothing() -> None:
 def test_a_clock_that_goes_back_or_hardly_on_changes_nothing(now: float) -> None:
     heat = heated(40)
     before = heat.heat.copy(), heat.state.copy(), heat.number, heat.memory, heat.forecast
-    owners = np.ones(12, dtype=np.uint16)
     seen = bits([True] * 12)
-    assert not heat.observe(seen, owners, now, levels=np.zeros(2, dtype=np.uint8), pace=PACE)
+    assert not heat.observe(seen, OWNER, now, levels=np.zeros(2, dtype=np.uint8), pace=PACE)
     assert (before[0] == heat.heat).all()
     assert (before[1] == heat.state).all()
     assert before[2:] == (heat.number, heat.memory, heat.forecast)
@@ -80,9 +81,7 @@ def test_pages_that_were_not_looked_at_keep_what_they_have() -> None:
     heat = heated()
     before = heat.heat.copy(), heat.state.copy()
     looked_at = AccessBits(np.array([255, 255], dtype=np.uint8), ((4, 8),))
-    heat.observe(
-        looked_at, np.ones(12, dtype=np.uint16), 410.0, levels=np.full(2, 60, dtype=np.uint8), pace=PACE
-    )
+    heat.observe(looked_at, OWNER, 410.0, levels=np.full(2, 60, dtype=np.uint8), pace=PACE)
     changed = (heat.heat != before[0]) | (heat.state != before[1])
     # Page 6 is as hot as can be, and stays so.
     assert np.flatnonzero(changed).tolist() == [4, 5, 7]
@@ -111,7 +110,7 @@ def test_blocks_and_spans_make_no_difference() -> None:
         random = np.random.default_rng(3)
         for number in range(1, 5):
             heat.observe(
-                bits(random.random(pages) < 0.3), np.ones(pages, dtype=np.uint16), number * 10.0,
+                bits(random.random(pages) < 0.3), Ownership.of(np.ones(pages, dtype=np.uint16)), number * 10.0,
                 levels=np.full(2, 90, dtype=np.uint8), pace=PACE,
             )  # fmt: skip
         found.append((heat.heat.copy(), heat.state.copy()))
@@ -127,7 +126,7 @@ def test_no_byte_overflows(rounds: list[list[int]]) -> None:
         index = np.flatnonzero(caught)
         before = heat.heat.copy()
         heat.observe(
-            Samples(index, caught[index], ((0, 12),), 100.0), np.ones(12, dtype=np.uint16), number * 10.0,
+            Samples(index, caught[index], ((0, 12),), 100.0), OWNER, number * 10.0,
             levels=np.full(2, 90, dtype=np.uint8), pace=PACE,
         )  # fmt: skip
         assert heat.heat.max() <= HOTTEST
@@ -141,7 +140,7 @@ def test_the_scale_of_samples_finds_the_threshold() -> None:
         found = Samples(np.arange(12), np.full(12, 3, dtype=np.uint8), ((0, 12),), 100.0)
         heat.observe(
             found,
-            np.ones(12, dtype=np.uint16),
+            OWNER,
             heat.number * 10.0 + 10,
             levels=np.full(2, level, np.uint8),
             pace=PACE,
@@ -155,7 +154,7 @@ def test_regions_have_the_heat_of_their_checks() -> None:
     for number in range(1, 100):
         heat.observe(
             regions,
-            np.ones(12, dtype=np.uint16),
+            OWNER,
             number * 10.0,
             levels=np.full(2, 90, dtype=np.uint8),
             pace=PACE,

@@ -13,7 +13,7 @@ from tests.unit.agent.machines import (
     Case,
     cases,
 )
-from thermocline_agent.extent import I64, Tier, folio_pages
+from thermocline_agent.extent import I64, Tier
 from thermocline_agent.guards import Why
 from thermocline_agent.history import History
 from thermocline_agent.moves import Moves, Plan, Reason
@@ -23,6 +23,7 @@ from thermocline_agent.settings import (
     Amount,
     Placement,
 )
+from thermocline_agent.tails import folio_pages
 
 LONG = 1000.0
 
@@ -33,7 +34,7 @@ def planned(case: Case, now: float = LONG) -> Plan:
 
 def owner_after(case: Case, moves: Moves) -> I64:
     """Pages of each owner in fast memory once all has moved."""
-    fast, _ = case.resident(case.snapshot.owner)
+    fast, _ = case.resident(case.snapshot.owner[:])
     for place in range(len(moves)):
         # Each page of a folio is its own owner's here.
         pages = slice(moves.index[place], moves.index[place] + moves.pages[place])
@@ -97,7 +98,7 @@ def test_minimums_and_maximums_are_kept(case: Case) -> None:
     if case.snapshot.tails is not None:
         case = Case(replace(case.snapshot, tails=None), case.settings)
     moves = planned(case).moves
-    before, resident = case.resident(case.snapshot.owner)
+    before, resident = case.resident(case.snapshot.owner[:])
     after = owner_after(case, moves)
     for owner, number in enumerate(case.snapshot.rule_of.tolist()):
         share = case.settings.rules[number].fast_share if number >= 0 and owner else None
@@ -120,14 +121,14 @@ def amount(given: Amount | None, resident: int, default: int) -> int:
 @given(cases())
 def test_the_same_again(case: Case) -> None:
     heat, state = case.snapshot.heat.heat.copy(), case.snapshot.heat.state.copy()
-    owner = case.snapshot.owner.copy()
+    owner = case.snapshot.owner[:]
     first, second = planned(case), planned(case)
     for column in ("index", "pages", "node", "reason", "rule"):
         assert np.array_equal(getattr(first.moves, column), getattr(second.moves, column))
     assert first.waits == second.waits
     assert (heat == case.snapshot.heat.heat).all()
     assert (state == case.snapshot.heat.state).all()
-    assert (owner == case.snapshot.owner).all()
+    assert (owner == case.snapshot.owner[:]).all()
 
 
 @given(cases(), st.floats(0.001, 1e6))

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thermocline_agent.extent import Layout, Span, Tier, folio_pages, heads
+from thermocline_agent.extent import Layout, Span, Tier
+from thermocline_agent.ownership import Ownership
 from thermocline_agent.settings import Amount, FastShare, Placement, Rule
 from thermocline_agent.shares import NOBODY, PINNED, POOL, SINKING, divide, parties, residency, thresholds
+from thermocline_agent.tails import Tails, folio_pages, heads
 
 PARTY = st.tuples(st.integers(0, 50), st.integers(0, 100), st.integers(0, 300))
 
@@ -83,7 +85,7 @@ def test_the_hot_set_just_fits(heats: list[int], capacity: int) -> None:
 def test_residency_is_counted(owners: list[int], fast: int) -> None:
     fast = min(fast, len(owners) - 1)
     layout = Layout((Span(0, fast, 0, Tier.FAST), Span(fast, len(owners) - fast, 1, Tier.SLOW)))
-    found = residency(layout, np.array(owners, dtype=np.uint16), 7)
+    found = residency(layout, Ownership.of(np.array(owners, dtype=np.uint16)), 7)
     assert found[Tier.FAST].tolist() == np.bincount(owners[:fast], minlength=7).tolist()
     assert found[Tier.SLOW].tolist() == np.bincount(owners[fast:], minlength=7).tolist()
 
@@ -116,7 +118,7 @@ def test_folios(sizes: list[int]) -> None:
             tails.append(False)
         starts.append((len(tails), size))
         tails += [False, *([True] * (size - 1))]
-    marks = np.array(tails)
+    marks = Tails.of(np.array(tails))
     found = heads(marks, np.arange(len(tails)))
     expected = [start for start, size in starts for _ in range(size)]
     assert found.tolist() == expected

@@ -13,9 +13,10 @@ from thermocline_agent.extent import Layout, Span, Tier
 from thermocline_agent.frames import Frames
 from thermocline_agent.sighting import by_index
 from thermocline_agent.sources.source import Observation, Scale
+from thermocline_agent.tails import Tails
 
 LAYOUT = Layout((Span(100, 40, 0, Tier.FAST), Span(200, 60, 1, Tier.SLOW)))
-NO_TAILS = np.zeros(LAYOUT.pages, dtype=np.bool_)
+NO_TAILS = Tails(LAYOUT.pages)
 
 
 def seen(
@@ -25,9 +26,7 @@ def seen(
     return Observation(scale, tuple(covered), columns[0], columns[1], columns[2], full, 64.0, 0.0)
 
 
-def counts(
-    observation: Observation, tails: np.ndarray[tuple[int], np.dtype[np.bool_]] = NO_TAILS
-) -> list[int]:
+def counts(observation: Observation, tails: Tails = NO_TAILS) -> list[int]:
     found, _ = by_index(observation, LAYOUT, tails, 1)
     filled = np.zeros(LAYOUT.pages, dtype=np.uint8)
     found.fill(0, filled)
@@ -59,8 +58,8 @@ def test_what_is_covered_is_told_without_the_holes_between_spans() -> None:
 
 
 def test_a_sampled_access_is_its_whole_folios() -> None:
-    tails = NO_TAILS.copy()
-    tails[41:44] = True
+    tails = Tails(LAYOUT.pages)
+    tails.write(41, np.ones(3, dtype=np.bool_))
     assert counts(seen(Scale.COUNT, [(203, 1, 8)], [Frames(100, 260)], None), tails)[38:46] == [
         0, 0, 2, 2, 2, 2, 0, 0,
     ]  # fmt: skip
@@ -68,9 +67,9 @@ def test_a_sampled_access_is_its_whole_folios() -> None:
 
 def test_folios_are_aligned_as_frames_are_and_not_as_indexes() -> None:
     layout = Layout((Span(101, 3, 0, Tier.FAST), Span(200, 8, 1, Tier.SLOW)))
-    tails = np.zeros(layout.pages, dtype=np.bool_)
+    tails = Tails(layout.pages)
     # Frames 204 to 207, of index 7 to 10.
-    tails[8:11] = True
+    tails.write(8, np.ones(3, dtype=np.bool_))
     for pfn in range(204, 208):
         found, _ = by_index(seen(Scale.COUNT, [(pfn, 1, 8)], [Frames(101, 208)], None), layout, tails, 1)
         filled = np.zeros(layout.pages, dtype=np.uint8)

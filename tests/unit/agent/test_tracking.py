@@ -20,17 +20,18 @@ def test_every_frame_is_tracked_however_nodes_are_aligned() -> None:
 
 def test_a_folio_that_moved_is_forgotten_whole() -> None:
     tracking = Tracking.of(topology(fast_pages=1024, slow_pages=1024))
-    tracking.heat.heat[:], tracking.heat.state[:], tracking.census.owner[:] = 9, 40, 3
+    tracking.heat.heat[:], tracking.heat.state[:] = 9, 40
+    tracking.census.owner.write(0, np.full(2048, 3))
     tracking.forget(np.array([8, 512]), np.array([4, 2]))
     gone = [8, 9, 10, 11, 512, 513]
-    for array in (tracking.heat.heat, tracking.heat.state, tracking.census.owner):
+    for array in (tracking.heat.heat, tracking.heat.state, tracking.census.owner[:]):
         assert np.flatnonzero(array == 0).tolist() == gone
 
 
 def test_what_is_known_of_frames_that_stay_is_kept() -> None:
     before = Tracking.of(topology(fast_pages=1024, slow_pages=1024))
     before.heat.heat[:] = np.arange(2048) % 200
-    before.census.owner[:] = np.arange(2048)
+    before.census.owner.write(0, np.arange(2048))
     before.heat.number = 7
     assert before.with_topology(replace(before.topology, basis="otherwise")).heat is before.heat
     fast, slow = before.topology.nodes
