@@ -45,7 +45,7 @@ class Failure:
 
 @dataclass(slots=True)
 class Parts:
-    """What is in use now. `capabilities` are the last probe's."""
+    """What is in use now. `capabilities` are the last probe's. `halted`: whether an engine must leave off."""
 
     host: Host
     feed_path: Path
@@ -53,6 +53,7 @@ class Parts:
     source: Source | None = None
     engine: Engine | None = None
     share: Callable[[Frames, U64], None] | None = None
+    halted: Callable[[], bool] = lambda: False
     kdamonds: Kdamonds = field(init=False)
     failures: dict[tuple[Kind, str], Failure] = field(default_factory=dict)
     _feed: Feed | None = None
@@ -197,7 +198,7 @@ class Parts:
             case "Damon":
                 return damon_engine.Damon(self.host, self.kdamonds, fast)
             case "MovePages":
-                return MovePages(self.host)
+                return MovePages(self.host, self.halted)
         raise ValueError(f"no engine is called {name}")
 
     def _stop(self, part: Source | Engine) -> None:

@@ -61,6 +61,7 @@ class Rounds:
 
     def __post_init__(self) -> None:
         self.machine = Machine(self.host)
+        self.parts.halted = self._halted
         self.observer = Observer(self.host, self.parts, self.clock.interruptible)
         self.mover = Mover(self.host, self.clock.monotonic)
         self.ledger = Ledger(self.clock.now())

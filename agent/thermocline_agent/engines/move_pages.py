@@ -7,7 +7,7 @@ ended, is out of its reach.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thermocline_agent.engines.engine import Outcome, Request, Result, Results, from_statuses
-from thermocline_agent.engines.reverse_map import NO_PROCESS, Places, ReverseMap, verified
+from thermocline_agent.engines.reverse_map import NO_PROCESS, Halted, Places, ReverseMap, verified
 from thermocline_kernel import cgroup, maps, move_pages
 from thermocline_kernel.arrays import I32, U64
 from thermocline_kernel.errors import KernelInterfaceError
@@ -26,14 +26,18 @@ CALL_PAGES: Final = 4096
 
 @dataclass(slots=True)
 class MovePages:
-    """The engine. A page that several processes map moves for all of them."""
+    """The engine. A page that several processes map moves for all of them.
+
+    `halted`: whether it must end now. Finding the pages can take long, so a search that is cut off moves none.
+    """
 
     host: Host
+    halted: Callable[[], bool] = lambda: False
     name: str = "MovePages"
     reverse: ReverseMap = field(init=False)
 
     def __post_init__(self) -> None:
-        self.reverse = ReverseMap(self.host)
+        self.reverse = ReverseMap(self.host, self.halted)
 
     def migrate(self, moves: Request) -> Outcome:
         """See Engine."""
@@ -44,15 +48,20 @@ class MovePages:
         except KernelInterfaceError as err:
             results[:] = Result.NOT_ATTEMPTED
             return Outcome(results, time.thread_time() - began, str(err))
+        except Halted:
+            results[:] = Result.NOT_ATTEMPTED
+            return Outcome(results, time.thread_time() - began)
+        results[places.pids != NO_PROCESS] = Result.NOT_ATTEMPTED
         errors: list[str] = []
         for pid in np.unique(places.pids[places.pids != NO_PROCESS]).tolist():
             mine = np.flatnonzero(places.pids == pid)
             for start in range(0, mine.size, CALL_PAGES):
+                if self.halted():
+                    break
                 piece = mine[start : start + CALL_PAGES]
                 try:
                     results[piece] = self._move(pid, places, piece, moves)
                 except KernelInterfaceError as err:
-                    results[piece] = Result.NOT_ATTEMPTED
                     errors.append(str(err))
         return Outcome(results, time.thread_time() - began, errors[0] if errors else None)
 

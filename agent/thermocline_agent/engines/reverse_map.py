@@ -1,17 +1,19 @@
 """From frames to processes and virtual addresses: what the kernel knows and does not tell, found by reading pagemaps.
 
 That takes 33 ns a mapped page, of every process that may map a frame wanted; so what was found is kept, in a bounded
-cache, and is only ever a hint: whoever uses it looks whether the frame is still there (verified()).
+cache, and is only ever a hint: whoever uses it looks whether the frame is still there (verified()). Through many or
+large processes a search takes seconds, and so it asks before each stretch of them whether it must end.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from thermocline_kernel import maps, pagemap, process_stat
 from thermocline_kernel.arrays import U64, Mask
@@ -23,6 +25,10 @@ NO_PROCESS: Final = 0
 _READ_PAGES: Final = 65_536
 # 16 bytes each.
 CACHE_PAGES: Final = 1 << 20
+
+
+class Halted(Exception):
+    """A search was told to end before it was through."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,34 +50,73 @@ class _Process:
 
 @dataclass(slots=True)
 class ReverseMap:
-    """Finds where frames are mapped. What is cached is that of the processes read last."""
+    """Finds where frames are mapped. What is cached is that of the processes read last.
+
+    `halted`: whether a search must end now.
+    """
 
     host: Host
+    halted: Callable[[], bool] = lambda: False
     cache_pages: int = CACHE_PAGES
     _cache: OrderedDict[int, _Process] = field(default_factory=OrderedDict)
     _cached_pages: int = 0
 
     def find(self, pfns: U64, processes: Iterable[int]) -> Places:
-        """Look in the cache, then in these processes, until every frame is found. One that is gone is passed over."""
+        """Look in the cache, then in these processes, until every frame is found. One that is gone is passed over.
+
+        Raises Halted.
+        """
         places = Places(np.zeros(pfns.shape, np.uint64), np.zeros(pfns.shape, np.uint64))
         if pfns.size == 0:
             return places
         for pid in list(self._cache):
+            self._go_on()
             if self._is_same(pid):
                 self._fill(places, pfns, pid, self._cache[pid])
                 self._verify(places, pfns, pid)
             else:
                 self._forget(pid)
+        order = np.argsort(pfns, kind="stable")
         for pid in processes:
             if places.pids.all():
                 break
+            self._go_on()
             try:
-                found = _read(self.host, pid)
+                self._search(places, pfns, order, pid)
             except KernelInterfaceError:
                 continue  # it ended meanwhile, or is not ours to look at: its pages stay unreachable
-            self._remember(pid, found)
-            self._fill(places, pfns, pid, found)
         return places
+
+    def _search(self, places: Places, pfns: U64, order: NDArray[np.int64], pid: int) -> None:
+        """Note the places of frames that a process maps. `order` is that of the frames by number.
+
+        Raises Halted, and Unavailable, Denied, Failed or Garbled; what was found before is noted.
+        """
+        start_ticks = process_stat.read(self.host, pid).start_ticks
+        ordered = pfns[order]
+        kept: list[tuple[U64, U64]] = [(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint64))]
+        pages = 0
+        for mapped, addresses in _stretches(self.host, pid):
+            self._go_on()
+            at = np.minimum(np.searchsorted(ordered, mapped), ordered.size - 1)
+            hits = np.flatnonzero(ordered[at] == mapped)
+            wanted = order[at[hits]]
+            new = places.pids[wanted] == NO_PROCESS
+            places.pids[wanted[new]] = pid
+            places.addresses[wanted[new]] = addresses[hits][new]
+            pages += mapped.size
+            if pages <= self.cache_pages:
+                kept.append((mapped, addresses))
+            elif places.pids.all():
+                return
+        if pages <= self.cache_pages:
+            frames, where = (np.concatenate(column) for column in zip(*kept, strict=True))
+            by_frame = np.argsort(frames, kind="stable")
+            self._remember(pid, _Process(start_ticks, frames[by_frame], where[by_frame]))
+
+    def _go_on(self) -> None:
+        if self.halted():
+            raise Halted
 
     def _fill(self, places: Places, pfns: U64, pid: int, process: _Process) -> None:
         """Note the places of frames of a process that have none yet."""
@@ -99,8 +144,6 @@ class ReverseMap:
 
     def _remember(self, pid: int, process: _Process) -> None:
         self._forget(pid)
-        if process.pfns.size > self.cache_pages:
-            return
         self._cache[pid] = process
         self._cached_pages += process.pfns.size
         while self._cached_pages > self.cache_pages:
@@ -121,18 +164,12 @@ def verified(host: Host, pid: int, addresses: U64, pfns: U64) -> Mask:
     return same
 
 
-def _read(host: Host, pid: int) -> _Process:
-    """All frames of a process. Raises Unavailable, Denied, Failed or Garbled."""
-    start_ticks = process_stat.read(host, pid).start_ticks
-    pfns: list[U64] = [np.empty(0, dtype=np.uint64)]
-    addresses: list[U64] = [np.empty(0, dtype=np.uint64)]
+def _stretches(host: Host, pid: int) -> Iterator[tuple[U64, U64]]:
+    """The frames of a process and their addresses, so many at a time. Raises Unavailable, Denied, Failed or Garbled."""
     for mapping in maps.read(host, pid):
         for start in range(mapping.start, mapping.end, _READ_PAGES * PAGE_BYTES):
             pages = min(_READ_PAGES, (mapping.end - start) // PAGE_BYTES)
             read = pagemap.read(host, pid, start, pages)
             present = np.flatnonzero(read.present)
-            pfns.append(read.pfns[present])
-            addresses.append(present.astype(np.uint64) * np.uint64(PAGE_BYTES) + np.uint64(start))
-    found = np.concatenate(pfns)
-    order = np.argsort(found, kind="stable")
-    return _Process(start_ticks, found[order], np.concatenate(addresses)[order])
+            addresses = present.astype(np.uint64) * np.uint64(PAGE_BYTES) + np.uint64(start)
+            yield read.pfns[present], addresses

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.kernel import trees
-from thermocline_agent.engines import damon, engine
+from thermocline_agent.engines import damon, engine, reverse_map
 from thermocline_agent.engines.engine import Outcome, Request, Result, from_statuses
 from thermocline_agent.engines.move_pages import MovePages, candidates
 from thermocline_agent.engines.physical_call import PhysicalCall
-from thermocline_agent.engines.reverse_map import ReverseMap
+from thermocline_agent.engines.reverse_map import Halted, ReverseMap
 from thermocline_kernel import cgroup
 from thermocline_kernel.arrays import I32, U64
 from thermocline_kernel.damon import Action, CgroupFilter, Range
@@ -183,6 +183,54 @@ def test_the_cache_is_bounded(tmp_path: Path) -> None:
     reverse.find(words(50), [5])
     assert reverse._cached_pages <= 4
     assert 5 not in reverse._cache
+
+
+def test_processes_beyond_the_cache_are_searched_to_the_last_frame(tmp_path: Path) -> None:
+    process(tmp_path, 5, [PRESENT | 100, PRESENT | 90, PRESENT | 80])
+    process(tmp_path, 6, [PRESENT | 80, PRESENT | 70])
+    reverse = ReverseMap(Host(proc=tmp_path), cache_pages=2)
+    places = reverse.find(words(70, 80, 90, 100), [5, 6])
+    assert places.pids.tolist() == [6, 5, 5, 5]
+    assert places.addresses.tolist() == [0x11000, 0x12000, 0x11000, 0x10000]
+    assert list(reverse._cache) == [6]
+
+
+@dataclass
+class Patience:
+    """Says that it must end once it was asked so often."""
+
+    left: int
+    asked: int = 0
+
+    def __call__(self) -> bool:
+        self.asked += 1
+        return self.asked > self.left
+
+
+def test_a_search_ends_between_two_stretches_of_a_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reverse_map, "_READ_PAGES", 2)
+    process(tmp_path, 5, [PRESENT | 100 + page for page in range(40)])
+    whole = Patience(1000)
+    assert ReverseMap(Host(proc=tmp_path), whole).find(words(139), [5]).pids.tolist() == [5]
+    assert whole.asked >= 20
+    for left in range(whole.asked):
+        patience = Patience(left)
+        reverse = ReverseMap(Host(proc=tmp_path), patience)
+        with pytest.raises(Halted):
+            reverse.find(words(139), [5])
+        assert patience.asked == left + 1
+        # What was read in part is no cache of the process.
+        assert reverse._cache == {}
+
+
+def test_what_a_search_did_not_come_to_was_not_attempted(host: Host) -> None:
+    process(host.proc, 5, [PRESENT | 1])
+    outcome = MovePages(host, lambda: True).migrate(Request(words(1, 3), nodes(1, 1), words(20, 20)))
+    assert outcome.counts == {Result.NOT_ATTEMPTED: 2}
+    # The agent ends, or pauses: nothing has failed.
+    assert outcome.error is None
 
 
 def test_processes_of_the_owners_are_looked_at_first(host: Host) -> None:
