@@ -44,7 +44,7 @@ from thermocline_agent.worth import Worth
 _NO_WINDOW_SECONDS = 60.0
 # With so much to be gained, pages are lying wrong, and it is better to be right on average now than sure
 # later.
-_WORTH_BEING_UNSURE = 0.03
+_WORTH_BEING_UNSURE = 0.04
 
 
 def pace(settings: Settings) -> Pace:
