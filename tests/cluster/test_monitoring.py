@@ -26,8 +26,8 @@ from tests.commands import CHECKOUT
 from tests.lab.build import catalogue
 from tests.lab.build.part import Workshop
 from tests.lab.cache import Cache, default_root
+from tests.unit.agent.benches import START, made
 from tests.unit.agent.rounds import plant, write
-from tests.unit.agent.test_rounds import START, made
 from thermocline_agent.exporter import Exporter
 
 pytestmark = pytest.mark.cluster

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,31 @@ def test_a_dry_run_prints_the_plan_and_moves_nothing(share: Path) -> None:
     assert "promote" in found["log"]
     assert "accesses that fast memory serves" in found["log"]
     assert found["state"]["status"]["dryRun"]["promoteBytes"] >= 0.98 * (16 << 20)
+
+
+@pytest.mark.parametrize("engine", ["PhysicalCall", "MovePages"])
+def test_it_ends_within_two_seconds_whatever_it_is_at(
+    share: Path, engine: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rule = {**WORK, "cgroups": ["work"]}
+    wanted = policy([rule], hotness={"sources": ["IdlePage"]}, migration={"engines": [engine]})
+    found = node_python(
+        PROBES / "ends.py",
+        json.dumps({"policy": wanted, "ends": 8, "seconds": 120}),
+        options=f"--kernel patched --slow-ram 128M --icount {MEMORY}", share=share, timeout_seconds=1800,
+    ).json  # fmt: skip
+    ends = found["ends"]
+    assert len(ends) == 9, found["log"]
+    # In a node that counts instructions a second is a billion of them, which is less than any machine does in one.
+    slowest = max(each["seconds"] for each in ends)
+    with capsys.disabled():
+        sys.stdout.write(f" ({engine}: ends within {slowest:.2f} s) ")
+    assert all(each["alive"] for each in ends)
+    assert {each["status"] for each in ends} == {0}
+    assert slowest < 2
+    # Some were told in the middle of moving.
+    assert any(0 < each["share"] < 0.95 for each in ends), ends
+    assert found["kdamonds"] == 0
 
 
 @pytest.mark.long

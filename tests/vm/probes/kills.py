@@ -4,8 +4,8 @@
 
 A scenario is JSON: `policy`, a manifest whose agent brings cgroup work's pages to node 0; `kills`, how many agents are
 killed; `seed`, for the moments; `seconds`, how long an agent that nobody kills may take. Before each start the pages
-are brought back to node 1. The moments are spread evenly from an agent's start to a little after its last move, by the
-time that a first one took.
+are brought back to node 1. Every other agent is killed at a moment between its start and about its first move, by the
+time that a first one took, and spread evenly; the others between their first move and a little after the last.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ LOG = Path("/run/agent.log")
 PAGE_BYTES = 4096
 # What is busy just then stays where it is.
 NEARLY = 0.98
+# So long after its first move an agent is through with them, whatever else the machine below has to do.
+MOVING_SECONDS = 1.5
 
 
 class Program:
@@ -89,13 +91,15 @@ def state_left() -> str:
     return "whole"
 
 
-def came_up(agent: subprocess.Popen[bytes], program: Program, seconds: float) -> float | None:
-    """How long the agent took to have the program's pages on node 0; None when it did not, or ended."""
+def came_up(
+    agent: subprocess.Popen[bytes], program: Program, seconds: float, share: float = NEARLY
+) -> float | None:
+    """How long the agent took to have this share of the pages on node 0; None when it did not, or ended."""
     began = time.monotonic()
     while (spent := time.monotonic() - began) < seconds and agent.poll() is None:
-        if program.fast_share() >= NEARLY:
+        if program.fast_share() >= share:
             return spent
-        time.sleep(0.2)
+        time.sleep(0.05)
     return None
 
 
@@ -120,8 +124,13 @@ def main() -> None:
         work.sink()
         runtime.state_file(runtime.DEFAULT_FOLDER).unlink(missing_ok=True)
         # One in each of as many pieces of the time as there are kills: all of it has its turn.
-        moment = (number + moments.random()) / scenario["kills"] * 1.1 * (took or 0.0)
+        part = (number + moments.random()) / scenario["kills"]
         agent = started()
+        if number % 2:
+            came_up(agent, work, scenario["seconds"], 0.01)
+            moment = part * MOVING_SECONDS
+        else:
+            moment = part * (took or 0.0)
         time.sleep(moment)
         alive = agent.poll() is None
         agent.kill()
