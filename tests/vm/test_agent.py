@@ -175,6 +175,23 @@ def test_it_ends_within_two_seconds_whatever_it_is_at(
     assert found["kdamonds"] == 0
 
 
+def test_memory_goes_off_line_under_moves_and_the_agent_goes_on(share: Path) -> None:
+    wanted = policy([{**WORK, "cgroups": ["work"]}], hotness={"sources": ["IdlePage"]})
+    found = node_python(
+        PROBES / "offline.py",
+        json.dumps({"policy": wanted, "seconds": 240}),
+        options=f"--kernel patched --cxl 256M {MEMORY}", share=share, timeout_seconds=900,
+    ).json  # fmt: skip
+    assert found["moving"], found["log"]
+    # Movable memory goes off line whatever the agent is at: it holds no page for longer than a batch.
+    assert [each["error"] for each in found["blocks"]] == [None] * len(found["blocks"])
+    assert found["blocks"]
+    assert found["alive"], found["log"]
+    assert found["settled"], found["log"]
+    assert found["status"] == 0
+    assert "topology:" in found["log"]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("kernel", "source", "engine"),
