@@ -158,15 +158,15 @@ def test_it_ends_within_two_seconds_whatever_it_is_at(
     wanted = policy([rule], hotness={"sources": ["IdlePage"]}, migration={"engines": [engine]})
     found = node_python(
         PROBES / "ends.py",
-        json.dumps({"policy": wanted, "ends": 8, "seconds": 120}),
+        json.dumps({"policy": wanted, "ends": 6, "seconds": 120}),
         options=f"--kernel patched --slow-ram 128M --icount {MEMORY}", share=share, timeout_seconds=1800,
     ).json  # fmt: skip
     ends = found["ends"]
-    assert len(ends) == 9, found["log"]
+    assert len(ends) == 7, found["log"]
     # In a node that counts instructions a second is a billion of them, which is less than any machine does in one.
     slowest = max(each["seconds"] for each in ends)
     with capsys.disabled():
-        sys.stdout.write(f" ({engine}: ends within {slowest:.2f} s) ")
+        sys.stdout.write(f" ({engine}: {[(each['share'], each['seconds']) for each in ends]}) ")
     assert all(each["alive"] for each in ends)
     assert {each["status"] for each in ends} == {0}
     assert slowest < 2

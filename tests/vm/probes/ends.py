@@ -63,9 +63,16 @@ class Program:
 
 
 def started() -> subprocess.Popen[bytes]:
-    """An agent; what it says is added to the log."""
+    """An agent that has taken the signal over from Python, which ends by it; what it says is added to the log."""
     with LOG.open("ab") as log:
-        return subprocess.Popen(["thermocline-agent", "run", "--policy", POLICY], stdout=log, stderr=log)
+        agent = subprocess.Popen(["thermocline-agent", "run", "--policy", POLICY], stdout=log, stderr=log)
+    status = Path(f"/proc/{agent.pid}/status")
+    while agent.poll() is None:
+        caught = next(line for line in status.read_text().splitlines() if line.startswith("SigCgt:"))
+        if int(caught.split()[1], 16) & 1 << signal.SIGTERM - 1:
+            break
+        time.sleep(0.01)
+    return agent
 
 
 def came_up(agent: subprocess.Popen[bytes], program: Program, share: float, seconds: float) -> float | None:
