@@ -20,6 +20,8 @@ I32: TypeAlias = NDArray[np.int32]
 I64: TypeAlias = NDArray[np.int64]
 F64: TypeAlias = NDArray[np.float64]
 Mask: TypeAlias = NDArray[np.bool_]
+# Who a page is charged to, by page: uint16, or uint32 where there are more owners. 0: nobody, or nobody knows.
+Owners: TypeAlias = NDArray[np.unsignedinteger[Any]]
 
 # So many pages are worked on at once that everything about them stays in a core's second-level cache.
 BLOCK_PAGES = 1 << 17

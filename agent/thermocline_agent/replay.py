@@ -13,7 +13,7 @@ from errno import ENOENT, ENOMEM
 import numpy as np
 from numpy.typing import NDArray
 
-from thermocline_agent.extent import I32, I64, Layout, Mask, Span, Tier
+from thermocline_agent.extent import I32, I64, Layout, Mask, Owners, Span, Tier
 from thermocline_agent.guards import Pressure
 from thermocline_agent.heat import Heat
 from thermocline_agent.history import History
@@ -54,7 +54,7 @@ class Machine:
         self.frame_of[slow] = fast_frames + np.arange(len(slow))
         self.page_at: I64 = np.full(self.layout.pages, -1, dtype=np.int64)
         self.page_at[self.frame_of] = np.arange(len(in_fast))
-        self.owner: NDArray[np.uint16] = np.zeros(self.layout.pages, dtype=np.uint16)
+        self.owner: Owners = np.zeros(self.layout.pages, dtype=np.uint16)
         self.owner[self.frame_of] = owner_of
         self._free = {
             Tier.FAST: np.arange(fast_frames - 1, len(fast) - 1, -1),
