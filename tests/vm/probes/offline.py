@@ -27,6 +27,8 @@ POLICY = Path("/run/policy.json")
 LOG = Path("/run/agent.log")
 PAGE_BYTES = 4096
 NEARLY = 0.98
+# A page of so many is looked at: looking at all of them all the time would be what the node does.
+EVERY = 64
 
 
 def started(group: str, region: str) -> tuple[int, np.ndarray[tuple[int], np.dtype[np.uint64]]]:
@@ -67,20 +69,20 @@ def main() -> None:
     pid, pages = started("work", "1:48:100")
 
     def fast_share() -> float:
-        return float((move_pages.query(pid, pages) == 0).mean())
+        return float((move_pages.query(pid, pages[::EVERY].copy()) == 0).mean())
 
     def came_up(share: float) -> bool:
         began = time.monotonic()
         while time.monotonic() - began < scenario["seconds"]:
             if fast_share() >= share:
                 return True
-            time.sleep(0.01)
+            time.sleep(0.05)
         return False
 
     POLICY.write_text(json.dumps(scenario["policy"]))
     with LOG.open("wb") as log:
         agent = subprocess.Popen(["thermocline-agent", "run", "--policy", POLICY], stdout=log, stderr=log)
-    moving = came_up(0.001)
+    moving = came_up(1.5 / len(pages[::EVERY]))
     share = fast_share()
     blocks = [switched(block) for block in sorted(BLOCKS.glob("memory[0-9]*"))]
     settled = came_up(NEARLY)
