@@ -148,3 +148,8 @@ def folio_pages(tails: Mask | None, head: I64, most: int) -> I64:
         half *= 2
         sizes[growing] = half
     return sizes
+
+
+def expanded(head: I64, pages: I64) -> I64:
+    """The indexes of all pages of runs that start at `head` and have so many `pages`, one run after the other."""
+    return np.repeat(head - np.cumsum(pages) + pages, pages) + np.arange(pages.sum())
