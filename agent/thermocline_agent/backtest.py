@@ -2,7 +2,7 @@
 
 Each round the pages are where the policy has moved them by then, the planner sees what the source saw of them, and what
 it plans is done, as far as there is room. How often a page was accessed is what the source saw while the trace was
-recorded, wherever the page then was.
+recorded, wherever the page then was; of what it did not look at in a round, what it saw when it last did.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class RuleOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`fast_hits`: which share of the accesses that were seen in each round fast memory served, None where none were
-    seen; `recorded_fast_hits`, while the trace was recorded. `fast_hit`, `late_fast_hit`: of all rounds, and of the
-    second half of them. `promoted`, `demoted`: pages by round. `refused_pages`: that had no room.
-    `returned_pages`: moves of pages that had been moved within the window before.
-    `waits`: in how many rounds not everything moved that should, by the reason.
+    """`fast_hits`: which share of the accesses fast memory served, by round, None where none had been seen;
+    `recorded_fast_hits`, where pages lay while the trace was recorded. `fast_hit`, `late_fast_hit`: of all rounds, and
+    of the second half of them. `promoted`, `demoted`: pages by round. `refused_pages`: those that had no room, each time
+    that they were to move. `returned_pages`: moves of pages that had been moved within the window before. `waits`: in
+    how many rounds not everything moved that should, by the reason.
     """
 
     fast_hits: tuple[float | None, ...]
@@ -91,6 +91,8 @@ class _Run:
         self._source = trace.moments[0].source
         limits = settings.guards.ping_pong
         self._window_seconds = limits.window_seconds if limits is not None else _WINDOW_SECONDS
+        # What was last seen of each page, in accesses: a source may look at a part of memory at a time.
+        self._latest: F64 = np.zeros(trace.layout.pages)
         self._moved_at: F64 = np.full(trace.layout.pages, -np.inf)
         # The last is of those that no rule governs.
         self._rules = len(settings.rules) + 1
@@ -109,9 +111,10 @@ class _Run:
             # As the agent does: another source's counts are of another kind.
             loop.heat.begin()
             self._source = moment.source
-        lived_before = machine.place.copy()
+        placed = machine.place.copy()
         loop.heat.forget(machine.advance(moment))
-        self._moved_at[(machine.place != lived_before)] = -np.inf
+        new = machine.place != placed
+        self._moved_at[new], self._latest[new] = -np.inf, 0.0
         self._count(moment)
         before = machine.in_fast
         plan = loop.step(machine.seen(moment), moment.seconds, moment.pressure)
@@ -173,11 +176,12 @@ class _Run:
         return found
 
     def _count(self, moment: Moment) -> None:
-        """What was accessed, where it lies now."""
+        """What is accessed, where it lies now."""
+        self._latest[moment.covered.frames()[0]] = 0.0
         page, count = moment.counts.frames()
-        lives = self._machine.lives[page]
-        page, weight = page[lives], count[lives] * moment.accesses_per_count
-        rule, fast = self._rule(page), self._machine.in_fast[page]
+        self._latest[page] = count * moment.accesses_per_count
+        page = np.flatnonzero(self._machine.lives & (self._latest > 0))
+        weight, rule, fast = self._latest[page], self._rule(page), self._machine.in_fast[page]
         self._accesses[self._number] = np.bincount(rule, weight, self._rules)
         self._hits[self._number] = np.bincount(rule[fast], weight[fast], self._rules)
         self._recorded_hits[self._number] = weight[self._machine.was_in_fast[page]].sum()

@@ -38,7 +38,7 @@ def table(found: Comparison) -> Iterator[str]:
     sources = ", ".join(sorted({moment.source for moment in trace.moments}))
     yield (
         f"{found.name}: {len(trace.moments)} rounds, one every {trace.interval_seconds:g} s, seen by {sources}; "
-        f"{len(trace.owners)} owners{'' if trace.has_names else ' without names'}"
+        f"owners: {len(trace.owners)}{'' if trace.has_names else ', without names'}"
     )
     width = max(16, *(len(row.policy) for row in found.rows))
     yield (

@@ -41,9 +41,10 @@ def _panel(found: Comparison) -> Iterator[str]:
         y = _hit(share)
         yield f'<line x1="{_LEFT}" y1="{y:.1f}" x2="{_LEFT + _WIDTH}" y2="{y:.1f}" stroke="#dddddd"/>'
         yield f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{100 * share:.0f} %</text>'
-    yield from _curve(places, outcomes[0].recorded_fast_hits, _RECORDED, "5 3")
-    for outcome, colour in zip(outcomes, COLOURS, strict=False):
-        yield from _curve(places, outcome.fast_hits, colour)
+    # What is drawn later is thinner, so that it hides nothing.
+    for number, (outcome, colour) in enumerate(zip(outcomes, COLOURS, strict=False)):
+        yield from _curve(places, outcome.fast_hits, colour, 2 * (len(outcomes) - number))
+    yield from _curve(places, outcomes[0].recorded_fast_hits, _RECORDED, 1.5, "5 3")
     yield from _moves(found, places)
     base = _TOP + _HITS + _GAP + _MOVES
     yield f'<text x="{_LEFT}" y="{base + 16}">0 s</text>'
@@ -56,7 +57,7 @@ def _hit(share: float) -> float:
 
 
 def _curve(
-    places: Sequence[float], shares: Sequence[float | None], colour: str, dash: str = ""
+    places: Sequence[float], shares: Sequence[float | None], colour: str, width: float, dash: str = ""
 ) -> Iterator[str]:
     """A line that has a gap where nothing was accessed."""
     parts: list[list[str]] = [[]]
@@ -70,7 +71,7 @@ def _curve(
         # A single round is a point.
         points = " ".join(part if len(part) > 1 else part * 2)
         yield (
-            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2" stroke-linecap="round"'
+            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{width}" stroke-linecap="round"'
             f"{dashed}/>"
         )
 
@@ -85,11 +86,12 @@ def _moves(found: Comparison, places: Sequence[float]) -> Iterator[str]:
     bottom = top + _MOVES
     yield f'<line x1="{_LEFT}" y1="{bottom}" x2="{_LEFT + _WIDTH}" y2="{bottom}" stroke="#333333"/>'
     width = max(1.0, min(12.0, _WIDTH / len(places) * 0.8 / len(moved)))
+    inside = _WIDTH - width * len(moved)
     for number, (pages, colour) in enumerate(zip(moved, COLOURS, strict=False)):
         for x, count in zip(places, pages, strict=True):
             if count:
                 height = count / most * _MOVES
-                left = x + (number - len(moved) / 2) * width
+                left = _LEFT + (x - _LEFT) * inside / _WIDTH + number * width
                 yield (
                     f'<rect x="{left:.1f}" y="{bottom - height:.1f}" width="{width:.1f}" height="{height:.1f}" '
                     f'fill="{colour}"><title>{size(count)}</title></rect>'

@@ -39,6 +39,8 @@ def rulings(trace: Trace, rules: Sequence[Rule], chosen: Mapping[int, str | None
             found.append(Ruling(NO_RULE, "the command line says so"))
         elif name in by_name:
             found.append(Ruling(by_name[name], "the command line says so"))
+        elif trace.in_kubernetes and owner.is_pod and owner.left_alone is None:
+            found.append(Ruling(NO_RULE, "the agent that recorded had not been told of this pod"))
         elif trace.has_names:
             found.append(_named(owner, rules, in_kubernetes=trace.in_kubernetes))
         else:
@@ -86,7 +88,7 @@ def _selects(rule: Rule, pod: TraceOwner) -> bool | None:
     if pod.left_alone and in_any_namespace:
         # It takes a rule that names the namespace.
         return False
-    if pod.left_alone is False and in_any_namespace and _is_open(rule.pod_selector):
+    if not pod.left_alone and in_any_namespace and _is_open(rule.pod_selector):
         return True
     return None
 

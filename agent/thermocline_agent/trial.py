@@ -92,12 +92,12 @@ def _undecided(found: Sequence[Ruling], rules: Sequence[Rule]) -> Iterator[str]:
         owners = [number for number, each in enumerate(found, 1) if each.undecided == index]
         if owners:
             yield (
-                f"rule {rule.name!r} selects by names or labels, which the trace does not have. Of owners "
-                f"{_listed(owners)} nobody can say whether they are its, so no rule governs them, and their pages stay "
-                f"where they are. Say so by --owner-rule {owners[0]}={rule.name}, or record with --names"
+                f"no rule governs {_listed(owners)}: {rule.name!r} may be the one, but selects by names or labels, "
+                "which the trace does not have. Their pages stay where they are. Say whose they are by "
+                f"--owner-rule {owners[0]}={rule.name}, or record with --names"
             )
 
 
 def _listed(numbers: Sequence[int], most: int = 12) -> str:
-    told = ", ".join(map(str, numbers[:most]))
+    told = f"owner{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:most]))}"
     return told if len(numbers) <= most else f"{told} and {len(numbers) - most} more"

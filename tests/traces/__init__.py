@@ -16,6 +16,7 @@ from tests.bench.simulation.generator import FAST_PAGES, PAGES, SCENARIOS
 from tests.bench.simulation.measure import INTERVAL_SECONDS
 from tests.bench.simulation.observers import BITS, REGIONS, Observer
 from tests.bench.simulation.policies import best
+from thermocline_agent.assignment import Pod
 from thermocline_agent.extent import Layout, Span, Tier
 from thermocline_agent.frames import Frames
 from thermocline_agent.guards import Pressure
@@ -37,6 +38,12 @@ _CALM: Final = Pressure(0, 0)
 _NO_RULE: Final = np.full(8, -1, dtype=np.int16)
 _BURSTABLE: Final = "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{}.slice"
 _UIDS: Final = tuple(f"{number}a1b2c3d_0000_4000_8000_00000000000{number}" for number in range(1, 5))
+_PODS: Final = {
+    uid.replace("_", "-"): Pod(uid.replace("_", "-"), namespace, f"pod-{number}", {"app": "secret-app"})
+    for number, (uid, namespace) in enumerate(
+        zip(_UIDS, ("prod", "prod", "team-secret", "kube-system"), strict=True), 1
+    )
+}
 _TENANTS: Final = {number: owner_of(number, f"tenants/{number}") for number in (1, 2, 3)}
 
 
@@ -95,7 +102,7 @@ def churn(rounds: int = 48, seed: int = 1) -> Trace:
             for span, count in zip(spans, used, strict=True)
         )
         snapshot = Snapshot(layout, Heat(layout), owner, _NO_RULE, free, _CALM, tails)
-        recorder.take(Seen(snapshot, observation, owners, {}, nodes, "IdlePage", 7.0 + 5.1 * number))
+        recorder.take(Seen(snapshot, observation, owners, _PODS, nodes, "IdlePage", 7.0 + 5.1 * number))
     return _whole(recorder)
 
 
