@@ -45,9 +45,9 @@ class RuleOutcome:
 class Outcome:
     """`fast_hits`: which share of the accesses fast memory served, by round, None where none had been seen;
     `recorded_fast_hits`, where pages lay while the trace was recorded. `fast_hit`, `late_fast_hit`: of all rounds, and
-    of the second half of them. `promoted`, `demoted`: pages by round. `refused_pages`: those that had no room, each time
-    that they were to move. `returned_pages`: moves of pages that had been moved within the window before. `waits`: in
-    how many rounds not everything moved that should, by the reason.
+    of the second half of them. `promoted`, `demoted`: pages by round. `refused_pages`: those that had no room, each
+    time that they were to move. `returned_pages`: moves of pages that had been moved within the window before.
+    `waits`: in how many rounds not everything moved that should, by the reason.
     """
 
     fast_hits: tuple[float | None, ...]

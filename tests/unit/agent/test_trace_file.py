@@ -180,7 +180,6 @@ def test_one_whose_bytes_have_changed_is_no_trace_or_the_same(
     mangled[place] ^= change
     try:
         found = read(bytes(mangled), tmp_path_factory.mktemp("mangled"))
-    except NoTrace as err:
-        assert "\n" not in str(err)
-    else:
-        assert told(found) == told(GOOD)
+    except NoTrace:
+        return
+    assert told(found) == told(GOOD)

@@ -38,7 +38,8 @@ def lives(random: np.random.Generator, owner: I64, order: U8, owners: int) -> tu
         owner[block] = who
         order[block] = size.bit_length() - 1 if who else 0
     if random.random() < 0.3:
-        order[: int(random.integers(0, LAYOUT.pages)) // 8 * 8] = 0
+        # Whole folios are split.
+        order[int(random.integers(8, 40)) * 8 > _PFN] = 0
     return owner, order
 
 
@@ -58,7 +59,10 @@ def traces(draw: st.DrawFn) -> Trace:
         changed, order_of = parted(runs.value - 1)
         covered = random.random(LAYOUT.pages) < random.choice([0.5, 1.0, 2.0])
         counts = np.where(covered, random.choice([0, 0, 1, 7, 255], LAYOUT.pages), 0)
-        used = [int((owner[at : at + span.pages] > 0).sum()) for at, span in zip(LAYOUT.starts, SPANS, strict=True)]
+        used = [
+            int((owner[at : at + span.pages] > 0).sum())
+            for at, span in zip(LAYOUT.starts, SPANS, strict=True)
+        ]
         free = tuple(
             int(random.integers(0, span.pages - count + 1)) for span, count in zip(SPANS, used, strict=True)
         )
