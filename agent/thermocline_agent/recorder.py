@@ -9,13 +9,16 @@ import numpy as np
 
 from thermocline_agent.assignment import Pod
 from thermocline_agent.census import Identity, identity
-from thermocline_agent.extent import I64, U8
+from thermocline_agent.extent import I32, I64, U8
 from thermocline_agent.observation import Observation
 from thermocline_agent.owners import Owner
 from thermocline_agent.selection import left_alone
 from thermocline_agent.snapshot import Snapshot
 from thermocline_agent.topology import MemoryNode
 from thermocline_agent.trace import Moment, Runs, Trace, TraceNode, TraceOwner, joined, orders, parted
+
+# Runs are 24 bytes each, so these are 800 MB: as much as whoever records, or replays, should need for them.
+MOST_RUNS = 1 << 25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,19 +49,25 @@ class Recorder:
         self._numbers: dict[Identity, int] = {}
         self._owners: list[tuple[Owner, Pod | None]] = []
         self._first: Seen | None = None
-        self._before: I64 = np.zeros(0, dtype=np.int64)
+        self._before: I32 = np.zeros(0, dtype=np.int32)
+        self._runs = 0
         self._pfn: I64 = np.zeros(0, dtype=np.int64)
 
     def __len__(self) -> int:
         """How many rounds it has."""
         return len(self._moments)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it has as much as should be kept in memory."""
+        return self._runs >= MOST_RUNS
+
     def take(self, seen: Seen) -> None:
         """One round more. Raises LayoutChanged."""
         layout = seen.snapshot.layout
         if self._first is None:
             self._first = seen
-            self._before = np.zeros(layout.pages, dtype=np.int64)
+            self._before = np.zeros(layout.pages, dtype=np.int32)
             self._pfn = layout.pfn(np.arange(layout.pages)).astype(np.int64)
         elif layout.spans != self._first.snapshot.layout.spans:
             raise LayoutChanged
@@ -82,6 +91,7 @@ class Recorder:
             Runs.of(counts),
         )
         self._moments.append(moment)
+        self._runs += sum(len(runs.first) for runs in (moment.changed, moment.covered, moment.counts))
 
     def trace(self) -> Trace | None:
         """What was taken so far; None without a round."""
@@ -114,9 +124,9 @@ class Recorder:
 
     def _changed(self, seen: Seen) -> tuple[Runs, U8]:
         snapshot = seen.snapshot
-        number_of = np.zeros(max([*seen.owners, int(snapshot.owner.max(initial=0))], default=0) + 1, np.int64)
-        here = np.unique(snapshot.owner)
-        for each in here[here > 0].tolist():
+        pages = np.bincount(snapshot.owner)
+        number_of = np.zeros(len(pages), dtype=np.int32)
+        for each in (np.flatnonzero(pages[1:]) + 1).tolist():
             if each in seen.owners:
                 number_of[each] = self._number(seen.owners[each], seen.pods)
         owner = number_of[snapshot.owner]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thermocline_agent.extent import I64, U8, Layout, Mask, Tier, expanded
+from thermocline_agent.extent import I32, I64, U8, Layout, Mask, Tier, expanded
 from thermocline_agent.guards import Pressure
 
 # 2^18 pages, 1 GiB, is the largest folio that there is.
@@ -144,15 +144,15 @@ class Trace:
         return None
 
 
-def joined(owner: NDArray[Any], order: NDArray[Any]) -> I64:
+def joined(owner: NDArray[Any], order: NDArray[Any]) -> I32:
     """Owner and order of frames as one number, to be told apart by `parted`."""
-    found: I64 = owner.astype(np.int64) << _ORDER_BITS | order
+    found: I32 = owner.astype(np.int32) << _ORDER_BITS | order
     return found
 
 
-def parted(both: I64) -> tuple[I64, U8]:
+def parted(both: I32 | I64) -> tuple[I64, U8]:
     """Owner and order."""
-    return both >> _ORDER_BITS, (both & ((1 << _ORDER_BITS) - 1)).astype(np.uint8)
+    return (both >> _ORDER_BITS).astype(np.int64), (both & ((1 << _ORDER_BITS) - 1)).astype(np.uint8)
 
 
 def orders(tails: Mask | None, pfn: I64) -> U8:

@@ -149,6 +149,8 @@ class Recording:
             self.ended = "nothing can be recorded here"
             for line in lines.trouble(report):
                 print(line, file=sys.stderr)
+        elif self.recorder.is_full:
+            self.ended = f"{self._had} rounds are all that a trace can have of so much memory in use"
         elif self.blind >= _MOST_BLIND:
             self.ended = f"nothing was seen in {self.blind} rounds"
         _log.info("recorded=%d of=%d", self._had, self.wanted)

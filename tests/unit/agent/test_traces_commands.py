@@ -17,7 +17,7 @@ from tests.traces import FOLDER
 from tests.unit.agent.rounds import Policy, plant, write
 from tests.unit.agent.test_policy_file import GOOD
 from tests.unit.agent.test_rounds import SETTINGS, START, Bench, made
-from thermocline_agent import runtime
+from thermocline_agent import recorder, runtime
 from thermocline_agent.cli import main
 from thermocline_agent.commands.record import NoPolicy, Paced, Recording, drafted
 from thermocline_agent.loop import until
@@ -212,6 +212,16 @@ def test_it_ends_with_what_it_has_when_its_source_fails_for_good(bench: Bench) -
     until(bench.rounds, (Failing(),), bench.time, lambda: None, recording.enough)
     assert recording.ended == "nothing was seen in 10 rounds"
     assert len(recording.recorder) == 2
+
+
+def test_a_trace_that_is_full_ends(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "MOST_RUNS", 12)
+    recording = Recording(Recorder(10.0, names=False), 99)
+    bench.rounds.mode, bench.rounds.witness = Mode.OBSERVE, recording.witness
+    until(bench.rounds, (bench,), bench.time, lambda: None, recording.enough)
+    # In the first round three runs of pages appear; in each there are two that are hot, and all is covered.
+    assert len(recording.recorder) == 3
+    assert recording.ended == "3 rounds are all that a trace can have of so much memory in use"
 
 
 def test_a_draft_becomes_the_file_only_when_it_is_kept(tmp_path: Path) -> None:

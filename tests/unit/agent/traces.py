@@ -48,7 +48,7 @@ def traces(draw: st.DrawFn) -> Trace:
     """Any trace of three nodes: frames that nobody owns, owners that go, folios that are split."""
     random = np.random.default_rng(draw(st.integers(0, 1 << 32)))
     owners = tuple(draw(st.lists(OWNERS, min_size=1, max_size=4)))
-    before = np.zeros(LAYOUT.pages, dtype=np.int64)
+    before = np.zeros(LAYOUT.pages, dtype=np.int32)
     owner, order = np.zeros(LAYOUT.pages, dtype=np.int64), np.zeros(LAYOUT.pages, dtype=np.uint8)
     moments = []
     for number in range(draw(st.integers(1, 6))):
