@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from typing import Any
+from typing import Any, Final
 
 from tests.traces import FOLDER, POLICIES, TRACES
 from thermocline_agent.cli import main
+
+
+# Nobody can say whose these are, so this does.
+_CHOSEN: Final = {"churn": ("--owner-rule=1=named", "--owner-rule=2=tenants", "--owner-rule=3=batch")}
 
 
 def backtest(name: str, *words: str) -> Any:
@@ -25,7 +29,7 @@ def figures() -> dict[str, Any]:
     """By trace and policy, what is guarded: all but what is told of single rounds and owners."""
     found: dict[str, Any] = {}
     for name in TRACES:
-        (trace,) = backtest(name)["traces"]
+        (trace,) = backtest(name, *_CHOSEN.get(name, ()))["traces"]
         found[name] = {
             "recordedFastHit": trace["recordedFastHit"],
             **{each["policy"]: _kept(each) for each in trace["policies"]},
