@@ -1,7 +1,8 @@
 """Small traces from seeds, on which backtests are held to exact figures: `python3 -m tests.traces` makes them anew.
 
 Those of scenarios are the simulation's (tests/bench/simulation), seen by its observers; `churn` has what those lack:
-large folios, memory that is freed and allocated again, and a source that looks at a part of memory a round.
+large folios, memory that is freed and allocated again, and a source that looks at a part of memory a round. `node` was
+recorded in a node of the lab (tests/vm/test_traces.py): 16 MiB hot in slow memory, and as much idle in fast memory.
 """
 
 from __future__ import annotations
@@ -154,3 +155,6 @@ TRACES: Final[Mapping[str, Callable[[], Trace]]] = {
     "tenants": lambda: scenario("tenants", BITS, 20, _TENANTS | _HOG, names=True),
     "churn": churn,
 }
+# Those that no seed makes again, and all.
+RECORDED: Final = ("node",)
+ALL: Final = (*TRACES, *RECORDED)

@@ -22,12 +22,12 @@ PROGRAMS = {"work/app": "1:16:100", "service/idle": "0:16:0"}
 ROUNDS = 4
 
 
-def recorded(share: Path, *words: str) -> Any:
+def recorded(share: Path, *words: str, rounds: int = ROUNDS) -> Any:
     """What became of `record`, which may take until it ends by itself."""
     return told(
         share, f"--kernel patched --slow-ram 128M {MEMORY}", programs=PROGRAMS,
         policy=policy([WORK, SERVICE], hotness={"sources": ["IdlePage"]}), command="record",
-        arguments=["--rounds", str(ROUNDS), "--interval", "3s", *words], seconds=300, wanted={"work/app": [2.0]},
+        arguments=["--rounds", str(rounds), "--interval", "3s", *words], seconds=300, wanted={"work/app": [2.0]},
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.bench.simulation import measure
 from tests.bench.simulation.generator import SCENARIOS
 from tests.bench.simulation.observers import BITS
-from tests.traces import FIGURES, FOLDER, TRACES, scenario
+from tests.traces import ALL, FIGURES, FOLDER, TRACES, scenario
 from tests.traces.figures import figures
 from tests.unit.agent.traces import told
 from thermocline_agent import trace_file
@@ -24,7 +24,7 @@ from thermocline_agent.settings import GuardLimits, PressureLimits, Rule, Settin
 from thermocline_agent.trace import Runs
 
 ONE = {1: owner_of(1, "work")}
-ALL = np.array([-1, 0], dtype=np.int16)
+EVERYBODY = np.array([-1, 0], dtype=np.int16)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def found() -> dict[str, dict[str, dict[str, object]]]:
     return figures()
 
 
-@pytest.mark.parametrize("name", TRACES)
+@pytest.mark.parametrize("name", ALL)
 def test_figures_are_exactly_what_they_were(
     name: str, found: dict[str, dict[str, dict[str, object]]]
 ) -> None:
@@ -54,7 +54,7 @@ def test_the_replay_is_what_the_simulation_is() -> None:
     rounds = 25
     trace = scenario("shifting", BITS, rounds, ONE, names=True, seed=3)
     settings = Settings((Rule("all"),))
-    outcome = backtest(trace, settings, ALL)
+    outcome = backtest(trace, settings, EVERYBODY)
     first = trace.moments[0]
     owner = np.zeros(trace.layout.pages, dtype=np.int64)
     index, number = first.changed.frames()
@@ -63,7 +63,7 @@ def test_the_replay_is_what_the_simulation_is() -> None:
     machine = Machine(
         fast, trace.layout.spans[1].pages, SCENARIOS["shifting"].owner_of, fast > np.flatnonzero(owner)
     )
-    loop = Loop(machine, settings, ALL, -settings.interval_seconds)
+    loop = Loop(machine, settings, EVERYBODY, -settings.interval_seconds)
     for moment, share in zip(trace.moments, outcome.fast_hits, strict=True):
         counts = np.zeros(trace.layout.pages, dtype=np.uint8)
         index, count = moment.counts.frames()
@@ -83,12 +83,12 @@ def test_pressure_stops_moves_where_it_was_recorded() -> None:
         replace(each, pressure=Pressure(50, 0) if number < 8 else Pressure(0, 0))
         for number, each in enumerate(trace.moments)
     )
-    outcome = backtest(replace(trace, moments=pressed), Settings((Rule("all"),), guards=limits), ALL)
+    outcome = backtest(replace(trace, moments=pressed), Settings((Rule("all"),), guards=limits), EVERYBODY)
     moved = [up + down for up, down in zip(outcome.promoted, outcome.demoted, strict=True)]
     assert sum(moved[:8]) == 0 < sum(moved[8:])
     assert outcome.waits[Why.PRESSURE] == 8
     unknown = tuple(replace(each, pressure=None) for each in trace.moments)
-    outcome = backtest(replace(trace, moments=unknown), Settings((Rule("all"),), guards=limits), ALL)
+    outcome = backtest(replace(trace, moments=unknown), Settings((Rule("all"),), guards=limits), EVERYBODY)
     assert outcome.moved_pages == 0
     assert outcome.waits == {Why.PRESSURE_UNKNOWN: 12}
 
@@ -107,7 +107,7 @@ def test_another_source_has_heat_begin_anew(monkeypatch: pytest.MonkeyPatch) -> 
         replace(each, source="Damon" if number >= 4 else each.source)
         for number, each in enumerate(trace.moments)
     )
-    backtest(replace(trace, moments=others), Settings((Rule("all"),)), ALL)
+    backtest(replace(trace, moments=others), Settings((Rule("all"),)), EVERYBODY)
     # Once as it is made.
     assert len(begun) == 2
 
@@ -122,7 +122,7 @@ def test_a_page_that_moves_back_is_counted() -> None:
         counts[half * (number // 4 % 2) :][:half] = 1
         turns.append(replace(each, counts=Runs.of(counts)))
     settings = Settings((Rule("all", hot_rounds=1),), rest_seconds=0.0, guards=GuardLimits(ping_pong=None))
-    outcome = backtest(replace(trace, moments=tuple(turns)), settings, ALL)
+    outcome = backtest(replace(trace, moments=tuple(turns)), settings, EVERYBODY)
     assert outcome.returned_pages > 100
     assert outcome.returned_pages <= outcome.moved_pages
 

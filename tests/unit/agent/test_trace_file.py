@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.environment import CHECKOUT
 from tests.traces import FOLDER, churn
 from tests.unit.agent.traces import told, traces
 from thermocline_agent import trace_file
+from thermocline_agent.recorded import Recorded
 from thermocline_agent.trace import Trace
 from thermocline_agent.trace_file import NoTrace
 
@@ -41,18 +46,22 @@ def test_what_was_written_is_read(tmp_path_factory: pytest.TempPathFactory, trac
     assert written(found) == content
 
 
-def test_numpy_alone_can_read_it() -> None:
-    """As docs/traces.md shows."""
+def test_the_manuals_lines_read_it_with_numpy_alone() -> None:
+    page = (CHECKOUT / "docs/traces.md").read_text()
+    (program,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program], cwd=FOLDER, capture_output=True, text=True, check=True
+    )
     trace = trace_file.read(FOLDER / "churn.npz")
-    with np.load(FOLDER / "churn.npz") as file:
-        header = json.loads(file["header.json"])
-        skip, pages, count = (file[f"counts_{name}"].astype(int) for name in ("skip", "pages", "count"))
-    runs = [each["countsRuns"] for each in header["rounds"]]
-    begin, end = sum(runs[:2]), sum(runs[:3])
-    first = np.cumsum(skip[begin:end] + pages[begin:end]) - pages[begin:end]
-    assert first.tolist() == trace.moments[2].counts.first.tolist()
-    assert count[begin:end].tolist() == trace.moments[2].counts.value.tolist()
-    assert sum(each["pages"] for each in header["spans"]) == trace.layout.pages
+    machine = Recorded(trace)
+    wanted = []
+    for moment in trace.moments:
+        machine.advance(moment)
+        frames, _ = moment.counts.frames()
+        pages = np.bincount(machine.owner[frames], minlength=len(trace.owners) + 1)
+        wanted.append(f"{moment.seconds} {pages}")
+    assert done.stdout.splitlines() == wanted
+    assert len(set(wanted)) > 20
 
 
 def changed(content: bytes, change: Callable[[dict[str, bytes]], None]) -> bytes:
