@@ -5,39 +5,30 @@
     covered_*.npy    skip, pages
     counts_*.npy     skip, pages, count
 
-All rounds' runs stand one behind the other; the header tells how many each round has. A run begins `skip` frames after
-the one before it in its round ended. Numbers are unsigned and as narrow as they can be. The same trace makes the same
-bytes, with the same zlib.
+The header tells how many runs of each table a round has. The same trace makes the same bytes, with the same zlib.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-import numpy as np
-
-from thermocline_agent.extent import I64, Layout, Span, Tier
+from thermocline_agent.extent import Layout, Span, Tier
 from thermocline_agent.guards import Pressure
-from thermocline_agent.trace import Moment, Runs, Trace, TraceNode, TraceOwner
+from thermocline_agent.trace import Moment, Trace, TraceNode, TraceOwner
+from thermocline_agent.trace_columns import COLUMNS, MOST_FRAMES, Columns, tables, written
 from thermocline_kernel.host import PAGE_BYTES
 
 FORMAT: Final = "thermocline-trace"
 VERSION: Final = 1
 _HEADER: Final = "header.json"
-_COLUMNS: Final = {
-    "changed": ("skip", "pages", "owner", "order"),
-    "covered": ("skip", "pages"),
-    "counts": ("skip", "pages", "count"),
-}
 # What no trace of a real machine needs; a file that says so would only fill the reader's memory.
 _MOST_BYTES: Final = 1 << 30
-_MOST_FRAMES: Final = 1 << 30
 
 
 class NoTrace(Exception):
@@ -48,12 +39,9 @@ def write(trace: Trace, file: BinaryIO) -> None:
     """Write it. Raises OSError."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         _put(archive, _HEADER, json.dumps(_header(trace), indent=1).encode())
-        for table, columns in _tables(trace).items():
-            for name, column in zip(_COLUMNS[table], columns, strict=True):
-                content = io.BytesIO()
-                narrow = column.astype(np.min_scalar_type(int(column.max(initial=0))))
-                np.lib.format.write_array(content, narrow, version=(1, 0), allow_pickle=False)
-                _put(archive, f"{table}_{name}.npy", content.getvalue())
+        for table, columns in tables(trace).items():
+            for name, column in zip(COLUMNS[table], columns, strict=True):
+                _put(archive, f"{table}_{name}.npy", written(column))
 
 
 def read(path: Path) -> Trace:
@@ -69,7 +57,7 @@ def _read(file: BinaryIO) -> Trace:
     try:
         with zipfile.ZipFile(file) as archive:
             header = _read_header(archive)
-            return _made(header, _Columns(archive))
+            return _made(header, Columns(partial(_bytes, archive)))
     except zipfile.BadZipFile as err:
         raise NoTrace(
             "is no trace, or one that was cut short: write one with `thermocline-agent record`"
@@ -169,77 +157,7 @@ def _round(moment: Moment) -> dict[str, Any]:
     }
 
 
-def _tables(trace: Trace) -> dict[str, Sequence[I64]]:
-    moments = trace.moments
-    return {
-        "changed": (
-            *_placed([each.changed for each in moments]),
-            _all([each.changed.value for each in moments]),
-            _all([each.order.astype(np.int64) for each in moments]),
-        ),
-        "covered": _placed([each.covered for each in moments]),
-        "counts": (
-            *_placed([each.counts for each in moments]),
-            _all([each.counts.value for each in moments]),
-        ),
-    }
-
-
-def _placed(rounds: Sequence[Runs]) -> tuple[I64, I64]:
-    """Skips and lengths."""
-    skips = [each.first - np.concatenate(([0], (each.first + each.pages)[:-1])) for each in rounds]
-    return _all([skip[: len(each.first)] for skip, each in zip(skips, rounds, strict=True)]), _all(
-        [each.pages for each in rounds]
-    )
-
-
-def _all(columns: Sequence[I64]) -> I64:
-    return np.concatenate([np.zeros(0, dtype=np.int64), *columns])
-
-
-class _Columns:
-    """The arrays, read a round at a time from the front."""
-
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        self._archive = archive
-        self._left: dict[str, Iterator[I64]] = {}
-
-    def begin(self, table: str, runs: Sequence[Any]) -> None:
-        """Each round has so many runs."""
-        if any(not isinstance(each, int) or each < 0 for each in runs):
-            raise ValueError("a round's number of runs is none")
-        for name in _COLUMNS[table]:
-            column = self._column(f"{table}_{name}.npy", sum(runs))
-            self._left[f"{table}_{name}"] = iter(np.split(column, np.cumsum(runs)[:-1]))
-
-    def next(self, table: str, name: str) -> I64:
-        """The next round's."""
-        return next(self._left[f"{table}_{name}"])
-
-    def runs(self, table: str, value: str | None) -> Runs:
-        """The next round's runs."""
-        skip, pages = self.next(table, "skip"), self.next(table, "pages")
-        first = np.cumsum(skip) + np.cumsum(pages) - pages
-        return Runs(
-            first, pages, np.ones(len(pages), dtype=np.int64) if value is None else self.next(table, value)
-        )
-
-    def _column(self, name: str, runs: int) -> I64:
-        content = io.BytesIO(_bytes(self._archive, name))
-        if np.lib.format.read_magic(content) != (1, 0):
-            raise ValueError(f"{name} is an array of another version")
-        shape, _, dtype = np.lib.format.read_array_header_1_0(content)
-        if dtype.kind != "u" or shape != (runs,):
-            raise ValueError(f"{name} does not have {runs} unsigned numbers")
-        column = np.frombuffer(content.read(), dtype=dtype)
-        if len(column) != runs:
-            raise ValueError(f"{name} does not have {runs} unsigned numbers")
-        if int(column.max(initial=0)) > _MOST_FRAMES:
-            raise ValueError(f"{name} has numbers above 2^30")
-        return column.astype(np.int64)
-
-
-def _made(header: Mapping[str, Any], columns: _Columns) -> Trace:
+def _made(header: Mapping[str, Any], columns: Columns) -> Trace:
     nodes = tuple(
         TraceNode(int(each["node"]), Tier[each["tier"].upper()], int(each["pages"]), each["readLatencyNs"])
         for each in header["nodes"]
@@ -249,10 +167,10 @@ def _made(header: Mapping[str, Any], columns: _Columns) -> Trace:
         Span(int(each["firstPfn"]), int(each["pages"]), int(each["node"]), tier_of[each["node"]])
         for each in header["spans"]
     )
-    if sum(span.pages for span in spans) > _MOST_FRAMES:
+    if sum(span.pages for span in spans) > MOST_FRAMES:
         raise ValueError("it claims to have more than 4 TiB of memory")
     rounds = header["rounds"]
-    for table in _COLUMNS:
+    for table in COLUMNS:
         columns.begin(table, [each[f"{table}Runs"] for each in rounds])
     return Trace(
         float(header["intervalSeconds"]),
@@ -280,7 +198,7 @@ def _made_owner(number: int, told: Mapping[str, Any]) -> TraceOwner:
     )
 
 
-def _made_moment(told: Mapping[str, Any], columns: _Columns) -> Moment:
+def _made_moment(told: Mapping[str, Any], columns: Columns) -> Moment:
     pressure = told["pressure"]
     return Moment(
         float(told["seconds"]),
@@ -292,7 +210,7 @@ def _made_moment(told: Mapping[str, Any], columns: _Columns) -> Moment:
         if pressure is None
         else Pressure(int(pressure["someAvg60BasisPoints"]), int(pressure["fullAvg10BasisPoints"])),
         columns.runs("changed", "owner"),
-        columns.next("changed", "order").astype(np.uint8),
+        columns.orders(),
         columns.runs("covered", None),
         columns.runs("counts", "count"),
     )

@@ -110,6 +110,13 @@ def first_count(value: int) -> Callable[[dict[str, bytes]], None]:
     return change
 
 
+def first_order(members: dict[str, bytes]) -> None:
+    """The first order, in a wider array: its lowest byte is 0."""
+    column = np.load(io.BytesIO(members["changed_order.npy"])).astype(np.uint64)
+    column[0] = 256
+    array("changed_order", column)(members)
+
+
 def bloated(members: dict[str, bytes]) -> None:
     """A header of an array that claims to be large."""
     members["counts_skip.npy"] = members["counts_skip.npy"].replace(b"(", b"(9", 1)
@@ -141,6 +148,7 @@ ROUND = json.loads(zipfile.ZipFile(io.BytesIO(written(GOOD))).read("header.json"
         (array("counts_pages", np.array([object()])), "does not have"),
         (array("counts_pages", [0.5]), "does not have"),
         (array("counts_pages", np.zeros(3, dtype=np.uint8)), "does not have"),
+        (first_order, "its round 1 has folios larger than 2^18 pages"),
         (bloated, "does not have"),
         (first_count(0), "its round 1 has frames that are not in its layout"),
         (first_count(1 << 20), "its round 1 has frames that are not in its layout"),
