@@ -91,7 +91,7 @@ class Recorder:
             Runs.of(counts),
         )
         self._moments.append(moment)
-        self._runs += sum(len(runs.first) for runs in (moment.changed, moment.covered, moment.counts))
+        self._runs += sum(len(runs.first) for runs in moment.runs)
 
     def trace(self) -> Trace | None:
         """What was taken so far; None without a round."""

@@ -20,6 +20,9 @@ from thermocline_agent.guards import Pressure
 # 2^18 pages, 1 GiB, is the largest folio that there is.
 MOST_ORDER = 18
 _ORDER_BITS = 5
+MOST_COUNT = 255
+# include/linux/numa.h, MAX_NUMNODES, as distributions set it.
+MOST_NODES = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +101,11 @@ class Moment:
     covered: Runs
     counts: Runs
 
+    @property
+    def runs(self) -> tuple[Runs, Runs, Runs]:
+        """All of them."""
+        return self.changed, self.covered, self.counts
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace:
@@ -117,7 +125,9 @@ class Trace:
         numbers = [node.number for node in self.nodes]
         if len(set(numbers)) != len(numbers) or not {each.node for each in self.layout.spans} <= set(numbers):
             raise ValueError("its frames are of nodes that it does not list once")
-        if not self.interval_seconds > 0:
+        if any(not 0 <= node.number < MOST_NODES or node.pages < 0 for node in self.nodes):
+            raise ValueError("its nodes are none")
+        if not 0 < self.interval_seconds < float("inf"):
             raise ValueError("its interval is not longer than 0 s")
         before = float("-inf")
         for number, moment in enumerate(self.moments, 1):
@@ -129,19 +139,25 @@ class Trace:
             before = moment.seconds
 
     def _problem(self, moment: Moment) -> str | None:
-        if len(moment.free_pages) != len(self.nodes):
-            return "does not tell what each node has free"
-        for runs in (moment.changed, moment.covered, moment.counts):
-            ends = runs.first + runs.pages
-            if len(ends) and (runs.pages.min() < 1 or runs.first.min() < 0 or ends.max() > self.layout.pages):
-                return "has frames that are not in its layout"
-        if moment.changed.value.max(initial=0) > len(self.owners):
-            return "has an owner that it does not list"
-        if moment.order.max(initial=0) > MOST_ORDER:
-            return f"has folios larger than 2^{MOST_ORDER} pages"
-        if moment.counts.value.max(initial=0) > np.iinfo(np.uint8).max:
-            return "has counts above 255"
-        return None
+        free = moment.free_pages
+        fulls = (None, *range(1, MOST_COUNT + 1))
+        found = (
+            (len(free) != len(self.nodes) or min(free) < 0, "does not tell what each node has free"),
+            (not all(map(self._is_inside, moment.runs)), "has frames that are not in its layout"),
+            (moment.changed.value.max(initial=0) > len(self.owners), "has an owner that it does not list"),
+            (moment.order.max(initial=0) > MOST_ORDER, f"has folios larger than 2^{MOST_ORDER} pages"),
+            (
+                moment.counts.value.max(initial=0) > MOST_COUNT or moment.full not in fulls,
+                f"has counts above {MOST_COUNT}",
+            ),
+            (not 0 < moment.accesses_per_count < float("inf"), "does not tell what a count stands for"),
+        )
+        return next((sentence for is_so, sentence in found if is_so), None)
+
+    def _is_inside(self, runs: Runs) -> bool:
+        ends = runs.first + runs.pages
+        inside = runs.pages.min(initial=1) >= 1 and runs.first.min(initial=0) >= 0
+        return bool(inside and ends.max(initial=0) <= self.layout.pages)
 
 
 def joined(owner: NDArray[Any], order: NDArray[Any]) -> I32:

@@ -186,16 +186,13 @@ def _made(header: Mapping[str, Any], columns: Columns) -> Trace:
 def _made_owner(number: int, told: Mapping[str, Any]) -> TraceOwner:
     if told["id"] != number or told["kind"] not in ("pod", "service"):
         raise ValueError(f"its owner {number} is none")
-    return TraceOwner(
-        told["kind"] == "pod",
-        told.get("qos"),
-        told.get("leftAlone", False),
-        told.get("path"),
-        told.get("namespace"),
-        told.get("name"),
-        told.get("labels"),
-        told.get("namespaceLabels"),
-    )
+    texts = [told.get(key) for key in ("qos", "path", "namespace", "name")]
+    labels = [told.get(key) for key in ("labels", "namespaceLabels")]
+    words = [word for each in labels if each is not None for pair in each.items() for word in pair]
+    if any(not isinstance(each, str | None) for each in (*texts, *words)):
+        raise ValueError(f"its owner {number} has names that are no text")
+    qos, *names = texts
+    return TraceOwner(told["kind"] == "pod", qos, told.get("leftAlone", False), *names, *labels)
 
 
 def _made_moment(told: Mapping[str, Any], columns: Columns) -> Moment:

@@ -204,9 +204,11 @@ def _recorded(arguments: argparse.Namespace, policy: PolicySource, clock: Clock,
         until(rounds, (), clock, lambda: None, recording.enough)
     finally:
         rounds.close()
+    trace = recording.recorder.trace()
+    if trace is None and recording.ended is None:
+        recording.ended = "it was told to end before anything was recorded"
     if recording.ended is not None:
         print(f"thermocline-agent: {recording.ended}", file=sys.stderr)
-    trace = recording.recorder.trace()
     if trace is None:
         return 1
     trace_file.write(trace, draft.file)

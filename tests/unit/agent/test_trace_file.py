@@ -83,6 +83,15 @@ def header(**words: Any) -> Callable[[dict[str, bytes]], None]:
     return change
 
 
+def first_round(**words: Any) -> Callable[[dict[str, bytes]], None]:
+    def change(members: dict[str, bytes]) -> None:
+        told = json.loads(members["header.json"])
+        told["rounds"][0] |= words
+        members["header.json"] = json.dumps(told).encode()
+
+    return change
+
+
 def array(name: str, values: Any) -> Callable[[dict[str, bytes]], None]:
     def change(members: dict[str, bytes]) -> None:
         file = io.BytesIO()
@@ -123,6 +132,7 @@ def bloated(members: dict[str, bytes]) -> None:
 
 
 GOOD = churn(rounds=4)
+NODE = {"node": 0, "tier": "fast", "pages": 1, "readLatencyNs": None}
 SPAN = {"firstPfn": 0, "pages": 1 << 40, "node": 0}
 ROUND = json.loads(zipfile.ZipFile(io.BytesIO(written(GOOD))).read("header.json"))["rounds"][0]
 
@@ -142,7 +152,20 @@ ROUND = json.loads(zipfile.ZipFile(io.BytesIO(written(GOOD))).read("header.json"
         (header(nodes=[]), "is damaged"),
         (header(owners=[]), "is damaged: its round 1 has an owner that it does not list"),
         (header(owners=[{"id": 7, "kind": "pod"}]), "is damaged: its owner 1 is none"),
+        (header(nodes=[NODE | {"node": 1 << 40}]), "is damaged"),
+        (header(nodes=[NODE | {"node": each, "pages": -1} for each in (0, 1, 2)]), "its nodes are none"),
+        (header(owners=[{"id": 1, "kind": "service", "path": 7}]), "its owner 1 has names that are no text"),
+        (header(owners=[{"id": 1, "kind": "pod", "labels": {"a": []}}]), "its owner 1 has names that are no text"),
+        (header(owners=[{"id": 1, "kind": "pod", "labels": ["a"]}]), "is damaged"),
+        (first_round(full=0), "its round 1 has counts above 255"),
+        (first_round(accessesPerCount=float("nan")), "its round 1 does not tell what a count stands for"),
+        (first_round(freePages=[1, -1, 1]), "its round 1 does not tell what each node has free"),
+        (first_round(freePages=[1]), "its round 1 does not tell what each node has free"),
+        (first_round(seconds=float("nan")), "its round 1 does not come after the one before"),
+        (first_round(seconds=99), "its round 2 does not come after the one before"),
+        (first_round(changedRuns=-1), "is damaged"),
         (header(intervalSeconds=0), "its interval is not longer than 0 s"),
+        (header(intervalSeconds=float("inf")), "its interval is not longer than 0 s"),
         (without("header.json"), "is no trace: it has no header.json"),
         (without("counts_pages.npy"), "is damaged"),
         (array("counts_pages", np.array([object()])), "does not have"),

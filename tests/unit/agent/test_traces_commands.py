@@ -214,6 +214,15 @@ def test_it_ends_with_what_it_has_when_its_source_fails_for_good(bench: Bench) -
     assert len(recording.recorder) == 2
 
 
+def test_one_that_is_told_to_end_has_what_was_recorded_by_then(bench: Bench) -> None:
+    recording = Recording(Recorder(10.0, names=False), 99)
+    bench.rounds.mode, bench.rounds.witness = Mode.OBSERVE, recording.witness
+    bench.time.ends_at = bench.time.seconds + 25
+    until(bench.rounds, (), bench.time, lambda: None, recording.enough)
+    assert len(recording.recorder) == 2
+    assert recording.ended is None
+
+
 def test_a_trace_that_is_full_ends(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder, "MOST_RUNS", 12)
     recording = Recording(Recorder(10.0, names=False), 99)
