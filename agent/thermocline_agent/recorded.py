@@ -58,7 +58,10 @@ class Recorded:
         position[numbers] = np.arange(len(numbers))
         self._node_at: U8 = position[self.layout.node(frames)]
         self._is_fast = np.array([node.tier is Tier.FAST for node in trace.nodes])[self._node_at]
+        # By node: free pages as recorded, pages that were recorded there, and those that lie there now.
         self._free: I64 = np.zeros(len(numbers), dtype=np.int64)
+        self._recorded: I64 = np.zeros(len(numbers), dtype=np.int64)
+        self._lying: I64 = np.zeros(len(numbers), dtype=np.int64)
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -101,6 +104,7 @@ class Recorded:
         self.charged[index], self._recorded_order[index] = owner, order
         self._free = np.array(moment.free_pages, dtype=np.int64)
         born = np.flatnonzero(~stays & (owner > 0))
+        self._recorded += self._by_node(index[born]) - self._by_node(gone)
         self._bear(index[born], order[born])
         self.tails = tails_of(self._order, self._pfn)
         # What is known of a frame is known on where no page was moved: nobody tells the agent either.
@@ -180,17 +184,17 @@ class Recorded:
         self.place[page] = frame
         self.owner[frame] = self.charged[page]
         self._order[frame] = 0 if order is None else order
+        self._lying += self._by_node(frame)
 
     def _vacate(self, frame: I64) -> None:
         self._page_at[frame] = -1
         self.owner[frame] = 0
         self._order[frame] = 0
+        self._lying -= self._by_node(frame)
 
     def _room(self) -> I64:
         """Free pages of each node: below 0 where more was allocated than is free, once pages were moved there."""
-        recorded = self._by_node(np.flatnonzero(self.charged > 0))
-        found: I64 = self._free + recorded - self._by_node(self.place[self.lives])
-        return found
+        return self._free + self._recorded - self._lying
 
     def _by_node(self, frame: I64) -> I64:
         return np.bincount(self._node_at[frame], minlength=len(self._nodes)).astype(np.int64)

@@ -72,6 +72,8 @@ def check(found: Recorded) -> None:
     assert (found.owner[places] == found.charged[lives]).all()
     assert np.count_nonzero(found.owner) == len(lives)
     assert all(node.free_pages >= 0 for node in found.nodes)
+    assert found._recorded.tolist() == found._by_node(np.flatnonzero(found.charged)).tolist()
+    assert found._lying.tolist() == found._by_node(places).tolist()
     # Every folio is whole, aligned, and one owner's.
     for order in np.unique(found._order[found._order > 0]).tolist():
         frames = np.flatnonzero(found._order == order)
