@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.environment import CHECKOUT
 from tests.traces import FOLDER
 from tests.unit.agent.rounds import Policy, plant, write
 from tests.unit.agent.test_policy_file import GOOD
@@ -74,6 +77,23 @@ def test_two_policies_side_by_side(capsys: pytest.CaptureFixture[str], tmp_path:
     assert sum(str(text).startswith("as recorded: ") for text in texts) == 2
     # Each of two policies and what was recorded, on each of two traces.
     assert len(list(drawn.iter("{http://www.w3.org/2000/svg}polyline"))) == 6
+
+
+def shown() -> list[tuple[str, str]]:
+    """The commands of docs/traces.md with what they print."""
+    page = (CHECKOUT / "docs/traces.md").read_text()
+    return re.findall(r"^```\n\$ thermocline-agent (backtest .*)\n((?:.|\n)*?)^```$", page, re.MULTILINE)
+
+
+def test_the_manual_shows_what_it_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(FOLDER, tmp_path / "traces")
+    monkeypatch.chdir(tmp_path / "traces")
+    assert len(shown()) == 3
+    for command, printed in shown():
+        assert main(command.split()) == 0
+        assert capsys.readouterr().out == printed
 
 
 def test_json_says_what_the_table_says(capsys: pytest.CaptureFixture[str]) -> None:
