@@ -35,7 +35,9 @@ class Counted:
 
 
 class Recorded:
-    """`owner`: by frame, as Snapshot has it; `charged`: the owner of each page; `place`: its frame, -1 of none."""
+    """`owner`: by frame, as Snapshot has it; `order`: of each frame's folio. `charged`: the owner of each page;
+    `place`: its frame, -1 of none.
+    """
 
     def __init__(self, trace: Trace) -> None:
         """Nothing has been seen yet."""
@@ -50,7 +52,7 @@ class Recorded:
         self._page_at: I64 = np.full(pages, -1, dtype=np.int64)
         # Orders of folios: by page as recorded, and by frame.
         self._recorded_order: U8 = np.zeros(pages, dtype=np.uint8)
-        self._order: U8 = np.zeros(pages, dtype=np.uint8)
+        self.order: U8 = np.zeros(pages, dtype=np.uint8)
         frames = np.arange(pages)
         self._pfn = self.layout.pfn(frames).astype(np.int64)
         numbers = [node.number for node in trace.nodes]
@@ -96,7 +98,7 @@ class Recorded:
         was = self.charged[index]
         stays = (owner > 0) & (owner == was) & (order <= self._recorded_order[index])
         split = self.place[index[stays]]
-        self._order[split] = np.minimum(self._order[split], order[stays])
+        self.order[split] = np.minimum(self.order[split], order[stays])
         gone = index[~stays & (was > 0)]
         left = self.place[gone]
         self._vacate(left)
@@ -106,7 +108,7 @@ class Recorded:
         born = np.flatnonzero(~stays & (owner > 0))
         self._recorded += self._by_node(index[born]) - self._by_node(gone)
         self._bear(index[born], order[born])
-        self.tails = tails_of(self._order, self._pfn)
+        self.tails = tails_of(self.order, self._pfn)
         # What is known of a frame is known on where no page was moved: nobody tells the agent either.
         at = self.place[index[born]]
         return np.concatenate((left[left != gone], at[at != index[born]]))
@@ -151,7 +153,7 @@ class Recorded:
         moved = whole[: len(target)]
         status[moved] = self._nodes[node].number
         source = (head[moved][:, None] + inside).ravel()
-        order = self._order[source]
+        order = self.order[source]
         self._vacate(source)
         self._settle(pages[moved].ravel(), (target[:, None] + inside).ravel(), order)
         return status
@@ -183,13 +185,13 @@ class Recorded:
         self._page_at[frame] = page
         self.place[page] = frame
         self.owner[frame] = self.charged[page]
-        self._order[frame] = 0 if order is None else order
+        self.order[frame] = 0 if order is None else order
         self._lying += self._by_node(frame)
 
     def _vacate(self, frame: I64) -> None:
         self._page_at[frame] = -1
         self.owner[frame] = 0
-        self._order[frame] = 0
+        self.order[frame] = 0
         self._lying -= self._by_node(frame)
 
     def _room(self) -> I64:

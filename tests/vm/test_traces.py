@@ -13,13 +13,15 @@ from tests.vm.test_agent import MEMORY, SERVICE, WORK, policy, share, told
 from thermocline_agent import trace_file
 from thermocline_agent.cli import main
 from thermocline_agent.extent import Tier
+from thermocline_agent.recorded import Recorded
+from thermocline_agent.settings import PAGE_BYTES
 
 pytestmark = pytest.mark.vm
 __all__ = ("share",)
 
 MIB = 1 << 20
-# A hot region of 16 MiB in slow memory, and as much that is never used in fast memory.
-PROGRAMS = {"work/app": "1:16:100", "service/idle": "0:16:0"}
+# A hot region of 16 MiB in slow memory, one of 8 MiB in huge pages, and 16 MiB in fast memory that are never used.
+PROGRAMS = {"work/app": "1:16:100", "work/huge": "1:8:100h", "service/idle": "0:16:0"}
 ROUNDS = 4
 
 
@@ -39,7 +41,7 @@ def node(share: Path) -> Any:
 
 def test_a_node_is_recorded_and_nothing_moves(share: Path, node: Any) -> None:
     assert node["status"] == 0, node["log"]
-    assert node["before"] == node["after"] == {"work/app": [0.0], "service/idle": [1.0]}
+    assert node["before"] == node["after"] == {"work/app": [0.0], "work/huge": [0.0], "service/idle": [1.0]}
     assert f"/share/node.npz: {ROUNDS} rounds" in node["log"]
     assert "the names above are not in it" in node["log"]
     trace = trace_file.read(share / "node.npz")
@@ -50,6 +52,14 @@ def test_a_node_is_recorded_and_nothing_moves(share: Path, node: Any) -> None:
     assert b"service" not in content
     assert trace.owners
     assert all(each.path is None for each in trace.owners)
+    machine = Recorded(trace)
+    for moment in trace.moments:
+        machine.advance(moment)
+    # Whole huge pages, of one owner each.
+    huge = machine.owner[machine.order == 9]
+    assert len(huge) >= 8 * MIB / PAGE_BYTES
+    assert len(huge) % 512 == 0
+    assert numbers(node["log"])["work/huge"] in huge
 
 
 def test_without_slow_memory_there_is_nothing_to_record() -> None:
@@ -81,12 +91,13 @@ def test_the_host_replays_it(
     assert unnamed["promotedBytes"] == unnamed["demotedBytes"] == 0
     assert "selects by names or labels, which the trace does not have" in unnamed["notes"][0]
     of = numbers(node["log"])
-    mapped = [f"--owner-rule={of['work/app']}=work", f"--owner-rule={of['service/idle']}=service"]
+    mapped = [f"--owner-rule={of[path]}=work" for path in ("work/app", "work/huge")]
+    mapped.append(f"--owner-rule={of['service/idle']}=service")
     assert main([*words, *mapped]) == 0
     (trace,) = json.loads(capsys.readouterr().out)["traces"]
     (mine,) = trace["policies"]
     rules = {each["rule"]: each for each in mine["rules"]}
-    assert rules["work"]["promotedBytes"] >= 0.98 * 16 * MIB
+    assert rules["work"]["promotedBytes"] >= 0.98 * 24 * MIB
     assert rules["service"]["demotedBytes"] >= 0.98 * 16 * MIB
     assert rules["work"]["fastHit"] > 0.3
     last = mine["rounds"][-1]

@@ -75,8 +75,8 @@ def check(found: Recorded) -> None:
     assert found._recorded.tolist() == found._by_node(np.flatnonzero(found.charged)).tolist()
     assert found._lying.tolist() == found._by_node(places).tolist()
     # Every folio is whole, aligned, and one owner's.
-    for order in np.unique(found._order[found._order > 0]).tolist():
-        frames = np.flatnonzero(found._order == order)
+    for order in np.unique(found.order[found.order > 0]).tolist():
+        frames = np.flatnonzero(found.order == order)
         heads = frames[(found._pfn[frames] & ((1 << order) - 1)) == 0]
         assert len(heads) << order == len(frames)
         assert all(len(set(found.owner[each : each + (1 << order)].tolist())) == 1 for each in heads.tolist())
@@ -160,7 +160,7 @@ def test_what_is_seen_is_seen_where_pages_lie_and_no_more_of_it_than_was_looked_
 
 def heads_of(found: Recorded, tier: Tier) -> tuple[I64, I64]:
     """Folios of a tier, by where they begin."""
-    head = np.flatnonzero((found.owner > 0) & ((found._pfn & ((1 << found._order.astype(int)) - 1)) == 0))
+    head = np.flatnonzero((found.owner > 0) & ((found._pfn & ((1 << found.order.astype(int)) - 1)) == 0))
     return head[found._is_fast[head] == (tier is Tier.FAST)], head
 
 
@@ -180,7 +180,7 @@ def test_no_page_is_lost_or_doubled_whatever_moves(trace: Trace, seed: int) -> N
             heads, _ = heads_of(found, tier)
             chosen = heads[random.random(len(heads)) < 0.5]
             before, was = free(found)[node], np.count_nonzero(found.owner)
-            sizes = (1 << found._order[chosen].astype(int)).tolist()
+            sizes = (1 << found.order[chosen].astype(int)).tolist()
             status = found.carry_out(moves(chosen.tolist(), sizes, node))
             moved = sum(size for size, one in zip(sizes, status.tolist(), strict=True) if one == node)
             assert set(status.tolist()) <= {node, -ENOMEM}
