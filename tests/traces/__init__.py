@@ -2,7 +2,8 @@
 
 Those of scenarios are the simulation's (tests/bench/simulation), seen by its observers; `churn` has what those lack:
 large folios, memory that is freed and allocated again, and a source that looks at a part of memory a round. `node` was
-recorded in a node of the lab (tests/vm/test_traces.py): 16 MiB hot in slow memory, and as much idle in fast memory.
+recorded in a node of the lab (tests/vm/test_traces.py): 24 MiB hot in slow memory, 8 of them in huge pages, and
+16 MiB idle in fast memory.
 """
 
 from __future__ import annotations

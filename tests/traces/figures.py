@@ -13,8 +13,8 @@ from thermocline_agent.cli import main
 # Nobody can say whose these are, so this does.
 _CHOSEN: Final = {
     "churn": ("--owner-rule=1=named", "--owner-rule=2=tenants", "--owner-rule=3=batch"),
-    # The hot program and the idle one, as `record` said.
-    "node": ("--owner-rule=3=tenants", "--owner-rule=4=others"),
+    # The hot programs and the idle one, as `record` said.
+    "node": ("--owner-rule=3=tenants", "--owner-rule=4=tenants", "--owner-rule=5=others"),
 }
 
 
