@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from thermocline_agent.commands import explain, heat, probe, run, validate
+from thermocline_agent.commands import backtest, explain, heat, probe, record, run, validate
 from thermocline_api import __version__
 
 
@@ -35,4 +35,6 @@ def _parser() -> argparse.ArgumentParser:
     heat.add_to(commands)
     explain.add_to(commands)
     validate.add_to(commands)
+    record.add_to(commands)
+    backtest.add_to(commands)
     return parser

@@ -112,3 +112,8 @@ def sums(keys: NDArray[Any], weights: NDArray[Any], size: int) -> F64:
     """The sum of the weights of each key from 0 to `size` - 1, shape (size,)."""
     found: F64 = np.bincount(keys, weights, size).astype(np.float64)
     return found
+
+
+def expanded(head: I64, pages: I64) -> I64:
+    """The indexes of all pages of runs that start at `head` and have so many `pages`, one run after the other."""
+    return np.repeat(head - np.cumsum(pages) + pages, pages) + np.arange(pages.sum())

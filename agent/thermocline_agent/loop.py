@@ -19,6 +19,17 @@ _log: Final = logging.getLogger(__name__)
 
 def loop(rounds: Rounds, sinks: Sequence[StatusSink], clock: Clock, reload: Callable[[], None]) -> None:
     """Go on until the clock says END. A round that took too long is followed by the next at once."""
+    until(rounds, sinks, clock, reload, lambda _: False)
+
+
+def until(
+    rounds: Rounds,
+    sinks: Sequence[StatusSink],
+    clock: Clock,
+    reload: Callable[[], None],
+    enough: Callable[[Report], bool],
+) -> None:
+    """Go on as `loop` does, or until a report is `enough`."""
     due = clock.monotonic()
     while True:
         try:
@@ -26,6 +37,8 @@ def loop(rounds: Rounds, sinks: Sequence[StatusSink], clock: Clock, reload: Call
         except Ended:
             return
         _told(report, sinks)
+        if enough(report):
+            return
         due = max(due + _interval_seconds(rounds), clock.monotonic())
         if not _waited(clock, due, reload):
             return
@@ -50,7 +63,7 @@ def _once(
     report = rounds.run(moving=False)
     tracking = rounds.tracking
     settings = rounds.assignment().settings
-    if settings is None or tracking is None or not _can_observe(report):
+    if settings is None or tracking is None or not can_observe(report):
         _told(report, sinks)
         return report
     intervals = terms.rounds_to_tell(terms.planner_settings(settings, tracking.topology))
@@ -88,7 +101,8 @@ def _interval_seconds(rounds: Rounds) -> float:
     return settings.hotness.interval_seconds if settings is not None else 10.0
 
 
-def _can_observe(report: Report) -> bool:
+def can_observe(report: Report) -> bool:
+    """Whether there are two tiers and a source."""
     kinds = (NodeCondition.TIERS_FOUND, NodeCondition.HOTNESS_AVAILABLE)
     found = [find(report.status.conditions, kind) for kind in kinds]
     return all(each is not None and each.status is Status.TRUE for each in found)

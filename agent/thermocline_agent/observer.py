@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from thermocline_agent import frames as sets
+from thermocline_agent import observation
 from thermocline_agent.extent import U8
 from thermocline_agent.frames import Frames
 from thermocline_agent.heat import Pace
@@ -87,11 +88,13 @@ class Observer:
         seconds = 0.0 if self._shared else self._go_round(tracking, hotness)
         return Observed(gone, seen, seen.cpu_seconds + seconds)
 
-    def learn(self, tracking: Tracking, seen: Observation, levels: U8, pace: Pace, now: float) -> bool:
-        """Bring an observation into heat; False when it came out of turn."""
+    def learn(
+        self, tracking: Tracking, seen: Observation, levels: U8, pace: Pace, now: float
+    ) -> observation.Observation | None:
+        """Bring an observation into heat; that by index, or None when it came out of turn."""
         heat, census = tracking.heat, tracking.census
         found, self._unit = by_index(seen, tracking.layout, census.tails, heat.number + 1, self._unit)
-        return heat.observe(found, census.owner, now, levels=levels, pace=pace)
+        return found if heat.observe(found, census.owner, now, levels=levels, pace=pace) else None
 
     def _begun(self, tracking: Tracking) -> None:
         """Another source's counts are of another kind: what was learnt of heat means nothing to it."""

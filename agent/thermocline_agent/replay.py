@@ -9,22 +9,47 @@ that made room for it.
 from __future__ import annotations
 
 from errno import ENOENT, ENOMEM
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thermocline_agent.extent import I32, I64, Layout, Mask, Owners, Span, Tier
+from thermocline_agent.extent import I32, I64, Layout, Mask, Owners, Span, Tier, expanded
 from thermocline_agent.guards import Pressure
 from thermocline_agent.heat import Heat
 from thermocline_agent.history import History
-from thermocline_agent.moves import Plan
+from thermocline_agent.moves import Moves, Plan
 from thermocline_agent.observation import Observation
 from thermocline_agent.ownership import Ownership
 from thermocline_agent.plan import pace, plan_round
 from thermocline_agent.settings import Settings
 from thermocline_agent.snapshot import Node, Snapshot
+from thermocline_agent.tails import Tails
 
 FAST_NODE, SLOW_NODE = 0, 1
+
+
+class Model(Protocol):
+    """A machine's memory as the planner sees it, on which its moves are carried out. See Snapshot."""
+
+    @property
+    def layout(self) -> Layout:
+        """What is tracked."""
+
+    @property
+    def owner(self) -> Owners:
+        """Whose each frame is."""
+
+    @property
+    def tails(self) -> Mask | None:
+        """Which frames belong to a folio that starts before them."""
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes with their free memory."""
+
+    def carry_out(self, moves: Moves) -> I32:
+        """Move, and tell the status of each move, as the system call does."""
 
 
 class Machine:
@@ -38,6 +63,8 @@ class Machine:
         Raises ValueError when the pages do not fit.
         """
         self.fast_frames = fast_frames
+        # All pages are single ones.
+        self.tails: Mask | None = None
         self.layout = Layout(
             (
                 Span(0, fast_frames, FAST_NODE, Tier.FAST),
@@ -82,6 +109,10 @@ class Machine:
         found[self.frame_of] = counts
         return found
 
+    def carry_out(self, moves: Moves) -> I32:
+        """See Model."""
+        return self.move(moves.index, moves.node)
+
     def move(self, frames: I64, node: I32) -> I32:
         """Move what lies in these frames to these nodes; the statuses, as the system call's. No frame is
         named twice.
@@ -115,7 +146,7 @@ class Loop:
     """The agent's loop: observe, plan, migrate, remember."""
 
     def __init__(
-        self, machine: Machine, settings: Settings, rule_of: NDArray[np.int16], started: float = 0.0
+        self, machine: Model, settings: Settings, rule_of: NDArray[np.int16], started: float = 0.0
     ) -> None:
         """`rule_of`: the rule of each owner, as Snapshot has it."""
         self.machine = machine
@@ -130,7 +161,8 @@ class Loop:
 
     def _seen(self, owner: Ownership, pressure: Pressure | None) -> Snapshot:
         machine = self.machine
-        return Snapshot(machine.layout, self.heat, owner, self.rule_of, machine.nodes, pressure)
+        tails = None if machine.tails is None else Tails.of(machine.tails)
+        return Snapshot(machine.layout, self.heat, owner, self.rule_of, machine.nodes, pressure, tails)
 
     def step(self, observation: Observation, now: float, pressure: Pressure | None = None) -> Plan:
         """One round."""
@@ -138,7 +170,8 @@ class Loop:
         owner = Ownership.of(self.machine.owner)
         self.heat.observe(observation, owner, now, levels=levels, pace=pace(self.settings))
         plan = plan_round(self._seen(owner, pressure), self.settings, self.history, now)
-        status = self.machine.move(plan.moves.index, plan.moves.node)
+        status = self.machine.carry_out(plan.moves)
         self.history = self.history.after(plan, status, self.settings, now)
-        self.heat.forget(plan.moves.index[status >= 0])
+        gone = status >= 0
+        self.heat.forget(expanded(plan.moves.index[gone], plan.moves.pages[gone]))
         return plan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -19,11 +19,13 @@ from thermocline_agent.ledger import Ledger
 from thermocline_agent.machine import Machine
 from thermocline_agent.migration import Carried, Mover
 from thermocline_agent.moves import Moves, Plan
+from thermocline_agent.observation import Observation
 from thermocline_agent.observer import Observer
 from thermocline_agent.parts import Kind, Parts
 from thermocline_agent.plan import pace, plan_round
 from thermocline_agent.portrait import portrait
 from thermocline_agent.probe import probe
+from thermocline_agent.recorder import Seen
 from thermocline_agent.report import Report
 from thermocline_agent.selection import Governed, govern
 from thermocline_agent.snapshot import Snapshot
@@ -40,13 +42,16 @@ _PROBE_SECONDS: Final = 300.0
 
 @dataclass(slots=True)
 class Rounds:
-    """Everything that one round leaves for the next. `mode` is what is done whatever the policy's mode is."""
+    """Everything that one round leaves for the next. `mode` is what is done whatever the policy's mode is; `witness` is
+    told what each round that saw something has seen.
+    """
 
     host: Host
     policy: PolicySource
     clock: Clock
     parts: Parts
     mode: Mode | None = None
+    witness: Callable[[Seen], None] | None = None
     machine: Machine = field(init=False)
     observer: Observer = field(init=False)
     mover: Mover = field(init=False)
@@ -117,12 +122,17 @@ class Rounds:
         levels = self.history.sized_levels(len(rule_of))
         seen = observed.seen
         with self.clock.interruptible():
-            if seen is None or not self.observer.learn(tracking, seen, levels, pace(wanted), began):
+            learnt = None
+            if seen is not None:
+                learnt = self.observer.learn(tracking, seen, levels, pace(wanted), began)
+            if learnt is None:
                 return self._report(facts, settings, Done(self.number, observed), began)
             snapshot = Snapshot(
                 tracking.layout, tracking.heat, tracking.census.owner, rule_of, tracking.nodes,
                 self.machine.pressure(), tracking.census.tails,
             )  # fmt: skip
+            if self.witness is not None:
+                self.witness(self._witnessed(snapshot, learnt, began))
             plan = plan_round(snapshot, wanted, self.history, began)
         done = Done(
             self.number,
@@ -144,6 +154,12 @@ class Rounds:
         return self._report(
             facts, settings, replace(done, plan=plan, dry=dry, carried=carried, moved=moved), began
         )
+
+    def _witnessed(self, snapshot: Snapshot, learnt: Observation, now: float) -> Seen:
+        assert self.tracking is not None  # noqa: S101 - what was seen was seen of it
+        owners = self.tracking.census.register.owners
+        source = self.parts.source.name if self.parts.source is not None else "none"
+        return Seen(snapshot, learnt, owners, self.policy.pods(), self.tracking.topology.nodes, source, now)
 
     def _carry_out(self, plan: Plan, tracking: Tracking, now: float) -> Carried:
         engine = self.parts.engine

@@ -16,7 +16,7 @@ from thermocline_api.rule import Rule
 
 NO_RULE: Final = -1
 # Pods of these namespaces, as Thermocline's own, are left alone unless a rule names their namespace by this label.
-_LEFT_ALONE: Final = frozenset({"kube-system"})
+LEFT_ALONE: Final = frozenset({"kube-system"})
 _NAMESPACE: Final = "kubernetes.io/metadata.name"
 _T = TypeVar("_T")
 
@@ -41,6 +41,11 @@ def govern(owner: Owner, rules: Sequence[Rule], pods: Mapping[str, Pod] | None) 
     return _pod(pod, owner, rules)
 
 
+def left_alone(pod: Pod) -> bool:
+    """Whether only a rule that names its namespace governs it."""
+    return pod.is_own or pod.namespace in LEFT_ALONE
+
+
 def _service(owner: Owner, rules: Sequence[Rule]) -> Governed:
     for index, rule in enumerate(rules):
         for glob in rule.cgroups or ():
@@ -58,7 +63,7 @@ def _pod(pod: Pod, owner: Owner, rules: Sequence[Rule]) -> Governed:
     for index, rule in enumerate(rules):
         if not _selects(rule, pod, owner):
             continue
-        if (pod.is_own or pod.namespace in _LEFT_ALONE) and not _names(rule, pod.namespace):
+        if left_alone(pod) and not _names(rule, pod.namespace):
             passed_over = (
                 f"; {'Thermocline itself' if pod.is_own else pod.namespace} is left alone unless a rule's "
                 f"namespaceSelector names {pod.namespace} by {_NAMESPACE}"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from thermocline_agent.census import Census
-from thermocline_agent.extent import I64, Layout, Span, Tier
+from thermocline_agent.extent import I64, Layout, Span, Tier, expanded
 from thermocline_agent.frames import Frames, union
 from thermocline_agent.heat import Heat
 from thermocline_agent.snapshot import Node
@@ -44,7 +42,7 @@ class Tracking:
 
     def forget(self, head: I64, pages: I64) -> None:
         """Of folios that have left these indexes nothing is known any more, nor whose the frames are."""
-        places = np.repeat(head - np.cumsum(pages) + pages, pages) + np.arange(pages.sum())
+        places = expanded(head, pages)
         self.heat.forget(places)
         self.census.owner.forget(places)
 

@@ -22,8 +22,13 @@ COMPILE = ("gcc", "-std=gnu11", "-O2", "-static", "-no-pie", "-Wall", "-Wextra",
 @pytest.fixture(scope="module")
 def share(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("share")
-    subprocess.run([*COMPILE, "-o", folder / "regions", PROBES / "regions.c"], check=True)
+    compile_programs(folder)
     return folder
+
+
+def compile_programs(folder: Path) -> None:
+    """What scenarios run, into the folder that a node shares."""
+    subprocess.run([*COMPILE, "-o", folder / "regions", PROBES / "regions.c"], check=True)
 
 
 def policy(rules: list[dict[str, Any]], *, interval: str = "2s", **spec: Any) -> dict[str, Any]:

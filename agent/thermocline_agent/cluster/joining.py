@@ -36,14 +36,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--api-ttl",
-        type=_duration,
+        type=seconds,
         default=TTL_SECONDS,
         metavar="DURATION",
         help="for how long what the node was told holds while the API server says nothing (15m)",
     )
     parser.add_argument(
         "--start-jitter",
-        type=_duration,
+        type=seconds,
         default=0.0,
         metavar="DURATION",
         help="wait up to that long, by chance, before the first request: agents of a DaemonSet start together (0s)",
@@ -82,7 +82,8 @@ def join(arguments: argparse.Namespace) -> NodeClient:
     return client
 
 
-def _duration(text: str) -> float:
+def seconds(text: str) -> float:
+    """A duration as the API writes it. Raises argparse.ArgumentTypeError."""
     try:
         return duration.parse_seconds(text)
     except ValueError as err:

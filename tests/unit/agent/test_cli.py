@@ -19,7 +19,7 @@ def test_it_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"thermocline-agent {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["run", "heat", "explain", "probe", "validate"])
+@pytest.mark.parametrize("command", ["run", "heat", "explain", "probe", "validate", "record", "backtest"])
 def test_every_command_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([command, "--help"])

@@ -3,9 +3,10 @@
     agent.py SCENARIO
 
 A scenario is JSON: `programs`, the arguments of `regions` (on the shared folder) by cgroup; `policy`, a manifest;
-`arguments` of `thermocline-agent run`; `seconds`, how long it may take until `wanted` holds, which is the least share
-of each region's pages on node 0, or the most with a minus, by cgroup; `rewrite`, another text for the policy's file
-after that, which then has `rewrite_seconds` to be read; `ask`, commands of the agent's that are asked at the end.
+`command` of `thermocline-agent` (run) and its `arguments`; `seconds`, how long it may take until it ends or `wanted`
+holds, which is the least share of each region's pages on node 0, or the most with a minus, by cgroup; `rewrite`,
+another text for the policy's file after that, which then has `rewrite_seconds` to be read; `ask`, commands of the
+agent's that are asked at the end.
 """
 
 from __future__ import annotations
@@ -84,7 +85,13 @@ def main() -> None:
     log = Path("/run/agent.log")
     with log.open("w") as file:
         agent = subprocess.Popen(
-            ["thermocline-agent", "run", "--policy", POLICY, *scenario.get("arguments", [])],
+            [
+                "thermocline-agent",
+                scenario.get("command", "run"),
+                "--policy",
+                POLICY,
+                *scenario.get("arguments", []),
+            ],
             stdout=file,
             stderr=file,
         )
