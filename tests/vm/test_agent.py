@@ -184,8 +184,8 @@ def test_memory_goes_off_line_under_moves_and_the_agent_goes_on(share: Path) -> 
     wanted = policy([{**WORK, "cgroups": ["work"]}], hotness={"sources": ["IdlePage"]})
     found = node_python(
         PROBES / "offline.py",
-        json.dumps({"policy": wanted, "seconds": 400}),
-        options=f"--kernel patched --cxl 256M {MEMORY}", share=share, timeout_seconds=1200,
+        json.dumps({"policy": wanted, "seconds": 120}),
+        options=f"--kernel patched --cxl 256M --icount {MEMORY}", share=share, timeout_seconds=1800,
     ).json  # fmt: skip
     assert found["moving"], found["log"]
     # Movable memory goes off line whatever the agent is at: it holds no page for longer than a batch.

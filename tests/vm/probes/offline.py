@@ -66,7 +66,7 @@ def main() -> None:
     scenario: dict[str, Any] = json.loads(sys.argv[1])
     Path("/proc/sys/kernel/numa_balancing").write_text("0\n")
     (CGROUPS / "cgroup.subtree_control").write_text("+memory")
-    pid, pages = started("work", "1:48:100")
+    pid, pages = started("work", "1:32:100")
 
     def fast_share() -> float:
         return float((move_pages.query(pid, pages[::EVERY].copy()) == 0).mean())
