@@ -3,9 +3,9 @@
     python3 -m tests.environment                     make it when it is missing, and print its path
     python3 -m tests.environment run COMMAND ARG…    run a command in it, on this checkout
 
-It holds the dependencies that constraints.txt and docs/constraints.txt pin and not the project: the folders with
-this checkout's packages come first on the module path instead, so that checkouts can share an environment. It lies
-in the lab's cache, keyed by what goes into it and by the Python that makes it.
+It holds the dependencies that constraints.txt and those of docs/ and tests/ pin and not the project: the folders
+with this checkout's packages come first on the module path instead, so that checkouts can share an environment. It
+lies in the lab's cache, keyed by what goes into it and by the Python that makes it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ from tests.lab.cache import Cache, default_root, digest
 from tests.lab.errors import STATUS_LAB_ERROR, BuildFailed, LabError
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-CONSTRAINTS = CHECKOUT / "constraints.txt"
-# What nodes and images have none of.
-DOCS_CONSTRAINTS = CHECKOUT / "docs" / "constraints.txt"
+# Nodes and images have nothing of the last two.
+CONSTRAINTS = tuple(CHECKOUT / folder / "constraints.txt" for folder in (".", "docs", "tests"))
 # The folders that hold this checkout's packages.
 ROOTS = ("crds", "kernel", "agent", "operator")
 
@@ -49,7 +48,7 @@ def path(cache: Cache) -> Path:
 
 def _key() -> str:
     # Not sys.executable: asked for from inside the environment, that is the environment's own.
-    return digest(CONSTRAINTS, DOCS_CONSTRAINTS, *requirements(), platform.python_version(), sys.base_prefix)
+    return digest(*CONSTRAINTS, *requirements(), platform.python_version(), sys.base_prefix)
 
 
 def variables(found: Path) -> dict[str, str]:
@@ -69,9 +68,9 @@ def _make(cache: Cache, final: Path, into: Path) -> None:
     with progress.reporting("environment", 40):
         _run([sys.executable, "-m", "venv", into], log)
         pip: list[str | Path] = [into / "bin" / "python", "-m", "pip", "install", "--quiet"]
-        pinned: list[str | Path] = [
-            "--only-binary=:all:", "--constraint", CONSTRAINTS, "--constraint", DOCS_CONSTRAINTS,
-        ]  # fmt: skip
+        pinned: list[str | Path] = ["--only-binary=:all:"]
+        for path in CONSTRAINTS:
+            pinned += ["--constraint", path]
         try:
             _run([*pip, *pinned, *requirements()], log)
         except BuildFailed as err:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +36,9 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def api_server() -> Iterator[ApiServer]:
     """Etcd and an API server that has our CRDs, without nodes: up in a few seconds."""
-    with running_api_server("apiserver") as running:
+    # Each process that runs tests has its own: what a test writes is seen by no other.
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    with running_api_server(f"apiserver-{OWN}-{worker}") as running:
         yield running
 
 
