@@ -7,6 +7,7 @@ pairs held here; the serial console carries the kernel's own words and goes to a
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 import shlex
@@ -41,6 +42,8 @@ FIRST_PROCESS = b"lab: the first process runs"
 # A kernel that said one of these did not wait: that is a finding.
 COMPLAINTS = (b"Kernel panic", b"BUG:", b"Oops", b"soft lockup", b"self-detected stall")
 STARTS = 4
+# Consoles of nodes that failed, the newest.
+KEPT_CONSOLES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,16 @@ def _failed(
     kept = cache.log(folder.name)
     words = [path.read_bytes() for name in ("console", "emulator.log") if (path := folder / name).exists()]
     kept.write_bytes(b"".join(words))
+    for old in sorted(kept.parent.glob("node-*.log"), key=_age)[KEPT_CONSOLES:]:
+        old.unlink(missing_ok=True)
     return kind(sentence, status, tail(kept), kept)
+
+
+def _age(path: Path) -> float:
+    """Seconds since a file was written; of one that another lab has just removed, as many as there are."""
+    with suppress(FileNotFoundError):
+        return time.time() - path.stat().st_mtime
+    return math.inf
 
 
 def parts(machine: Machine) -> tuple[str, str, str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -57,6 +58,20 @@ def test_the_job_is_a_whole_disk(tmp_path: Path) -> None:
         assert content is not None
         assert io.BytesIO(content.read()).getvalue() == b"#!/bin/sh\n"
         assert entry.mode == 0o755
+
+
+def test_the_consoles_of_the_newest_failures_are_kept(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    cache.log("kernel").touch()
+    for number in range(node.KEPT_CONSOLES + 3):
+        folder = tmp_path / f"node-{number}"
+        folder.mkdir()
+        (folder / "console").write_text(f"{number}\n")
+        failed = node._failed("it stopped", 125, folder, cache)
+        # As if an hour went by between two failures.
+        os.utime(failed.console, (3600 * number, 3600 * number))
+    kept = {path.name for path in cache.log("kernel").parent.iterdir()}
+    assert kept == {"kernel.log", *(f"node-{number}.log" for number in range(3, node.KEPT_CONSOLES + 3))}
 
 
 @pytest.mark.parametrize("aborts", [0, 1, node.STARTS - 1, node.STARTS])
