@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import PurePath
 
 import pytest
@@ -16,6 +17,12 @@ LONGEST = (
     "vm/test_machine.py",
     "cluster/test_agent_cluster.py",
 )
+
+
+def pytest_configure() -> None:
+    """Let children be interrupted: a shell that starts this in the background has them all ignore Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
