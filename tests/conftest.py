@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import PurePath
 
@@ -20,7 +21,11 @@ LONGEST = (
 
 
 def pytest_configure() -> None:
-    """Let children be interrupted: a shell that starts this in the background has them all ignore Ctrl-C."""
+    """Let programs under test find a terminal's size and Ctrl-C as they do without us."""
+    # The readline library tells children the size of our terminal, or a made-up one, by these.
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)
+    # A shell that starts this in the background has it ignore Ctrl-C, and so all its children.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
