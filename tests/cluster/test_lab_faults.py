@@ -64,16 +64,17 @@ def starting() -> Iterator[subprocess.Popen[bytes]]:
 @contextmanager
 def somebody_elses() -> Iterator[None]:
     """A namespace, and a process in it, that no lab made."""
-    subprocess.run(["ip", "netns", "add", "thermocline-not"], check=True)
-    stranger = subprocess.Popen(["ip", "netns", "exec", "thermocline-not", "sleep", "1000"])
+    name = f"thermocline-not-{OWN}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    stranger = subprocess.Popen(["ip", "netns", "exec", name, "sleep", "1000"])
     try:
         yield
         assert stranger.poll() is None
-        assert Path("/run/netns/thermocline-not").exists()
+        assert (network.NAMESPACES / name).exists()
     finally:
         stranger.kill()
         stranger.wait()
-        subprocess.run(["ip", "netns", "del", "thermocline-not"], check=True)
+        subprocess.run(["ip", "netns", "del", name], check=True)
 
 
 def left() -> list[str]:
