@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,7 +47,9 @@ def api_server() -> Iterator[ApiServer]:
 @pytest.fixture
 def objects(api_server: ApiServer) -> Iterator[Objects]:
     """An API server without any objects of ours, and again when the test has ended."""
-    api_server.kubectl("create", "namespace", NAMESPACE)
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    made = api_server.ask("POST", "/api/v1/namespaces", json.dumps(namespace), kind="application/json")
+    assert made.code in (201, 409), made.body
     found = Objects(api_server)
     found.clear()
     yield found
