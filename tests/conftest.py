@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import PurePath
 
 import pytest
 
 # Each of these takes minutes. Started last, one would run while the other process has nothing left to do.
 LONGEST = (
-    "cluster/test_lab_cluster.py",
-    "vm/test_agent.py",
-    "cluster/test_lab_faults.py",
-    "vm/test_node.py",
-    "cluster/test_operator.py",
-    "vm/test_machine.py",
-    "cluster/test_agent_cluster.py",
+    "tests/cluster/test_lab_cluster.py",
+    "tests/vm/test_agent.py",
+    "tests/cluster/test_lab_faults.py",
+    "tests/vm/test_node.py",
+    "tests/cluster/test_operator.py",
+    "tests/vm/test_machine.py",
+    "tests/cluster/test_agent_cluster.py",
 )
 
 
@@ -32,7 +31,7 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave tests marked `long` out, unless -m has something to say about them; put the others into their order."""
-    items.sort(key=lambda item: _rank(item.path))
+    items.sort(key=lambda item: _rank(item.nodeid.partition("::")[0]))
     if "long" in config.option.markexpr:
         return
     long = [item for item in items if item.get_closest_marker("long")]
@@ -41,8 +40,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in long]
 
 
-def _rank(path: PurePath) -> int:
+def _rank(file: str) -> int:
     """The quick ones first, then the longest; within a rank files stay in the order of their names."""
-    if "unit" in path.parts:
+    if file.startswith("tests/unit/"):
         return -1
-    return next((rank for rank, name in enumerate(LONGEST) if path.match(name)), len(LONGEST))
+    return LONGEST.index(file) if file in LONGEST else len(LONGEST)
