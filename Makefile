@@ -4,6 +4,9 @@ PYTHON ?= python3
 # Runs a command in the environment that constraints.txt pins; makes that when it is missing.
 RUN := $(PYTHON) -m tests.environment run
 
+# Two processes share the files of tests: while one waits for a node that boots, the other works.
+WORKERS ?= 2
+
 .PHONY: help test check test-kernel test-kernel-debug fuzz-kernel lint docs bench bench-kernel bench-planner bench-agent bench-control lab lab-down demo clean
 
 help: ## what there is to make
@@ -12,8 +15,8 @@ help: ## what there is to make
 test: check lint ## lint, set up all it needs, then run every test; as root on Debian 12 or 13
 	@echo "==> the lab: what it needs from Debian, kernels, Kubernetes, images"
 	$(PYTHON) -m tests.lab build
-	@echo "==> tests"
-	$(RUN) pytest
+	@echo "==> tests, by $(WORKERS) processes"
+	$(RUN) pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 40
 
 # Before anything takes time: the reason why the lab cannot run here, if there is one.
 check:

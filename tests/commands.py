@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,3 +70,15 @@ def node_python(
         "python3", "-c", program.read_text(), *arguments,
         options=options, share=share, timeout_seconds=timeout_seconds,
     )  # fmt: skip
+
+
+def node_package(folder: Path, *arguments: str, options: str = "", timeout_seconds: int = 300) -> Ended:
+    """Run a package of this checkout, by its __main__, in a new node, where the project's packages are installed."""
+    name = folder.relative_to(CHECKOUT)
+    with tempfile.TemporaryDirectory() as share:
+        # A copy, for the node writes what it compiles beside it.
+        shutil.copytree(folder, share / name, ignore=shutil.ignore_patterns("__pycache__"))
+        return node(
+            "env", "PYTHONPATH=/share", "python3", "-m", ".".join(name.parts), *arguments,
+            options=options, share=Path(share), timeout_seconds=timeout_seconds,
+        )  # fmt: skip

@@ -3,9 +3,9 @@
     python3 -m tests.environment                     make it when it is missing, and print its path
     python3 -m tests.environment run COMMAND ARG…    run a command in it, on this checkout
 
-It holds the dependencies that constraints.txt and docs/constraints.txt pin and not the project: the folders with
-this checkout's packages come first on the module path instead, so that checkouts can share an environment. It lies
-in the lab's cache, keyed by what goes into it and by the Python that makes it.
+It holds the dependencies that constraints.txt and those of docs/ and tests/ pin and not the project: the folders
+with this checkout's packages come first on the module path instead, so that checkouts can share an environment. It
+lies in the lab's cache, keyed by what goes into it and by the Python that makes it.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from tests.lab import process, progress
+from tests.lab import checkouts, process, progress
 from tests.lab.cache import Cache, default_root, digest
-from tests.lab.errors import STATUS_LAB_ERROR, BuildFailed, LabError
+from tests.lab.errors import STATUS_INTERRUPTED, STATUS_LAB_ERROR, BuildFailed, LabError
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-CONSTRAINTS = CHECKOUT / "constraints.txt"
-# What nodes and images have none of.
-DOCS_CONSTRAINTS = CHECKOUT / "docs" / "constraints.txt"
+# Nodes and images have nothing of the last two.
+CONSTRAINTS = tuple(CHECKOUT / folder / "constraints.txt" for folder in (".", "docs", "tests"))
 # The folders that hold this checkout's packages.
 ROOTS = ("crds", "kernel", "agent", "operator")
 
@@ -39,7 +40,9 @@ def requirements() -> list[str]:
 
 def environment(cache: Cache) -> Path:
     """The environment's folder, made when it is missing. Raises LabError."""
-    return cache.get("environment", _key(), lambda into: _make(cache, path(cache), into))
+    found = cache.get("environment", _key(), lambda into: _make(cache, path(cache), into))
+    checkouts.note(cache, CHECKOUT, [found])
+    return found
 
 
 def path(cache: Cache) -> Path:
@@ -49,7 +52,7 @@ def path(cache: Cache) -> Path:
 
 def _key() -> str:
     # Not sys.executable: asked for from inside the environment, that is the environment's own.
-    return digest(CONSTRAINTS, DOCS_CONSTRAINTS, *requirements(), platform.python_version(), sys.base_prefix)
+    return digest(*CONSTRAINTS, *requirements(), platform.python_version(), sys.base_prefix)
 
 
 def variables(found: Path) -> dict[str, str]:
@@ -69,9 +72,9 @@ def _make(cache: Cache, final: Path, into: Path) -> None:
     with progress.reporting("environment", 40):
         _run([sys.executable, "-m", "venv", into], log)
         pip: list[str | Path] = [into / "bin" / "python", "-m", "pip", "install", "--quiet"]
-        pinned: list[str | Path] = [
-            "--only-binary=:all:", "--constraint", CONSTRAINTS, "--constraint", DOCS_CONSTRAINTS,
-        ]  # fmt: skip
+        pinned: list[str | Path] = ["--only-binary=:all:"]
+        for path in CONSTRAINTS:
+            pinned += ["--constraint", path]
         try:
             _run([*pip, *pinned, *requirements()], log)
         except BuildFailed as err:
@@ -118,16 +121,34 @@ def main(argv: Sequence[str]) -> int:
         return STATUS_LAB_ERROR
     try:
         found = environment(Cache(default_root()))
-    except BuildFailed as err:
-        print(f"{process.tail(err.log)}environment: {err}\nthe whole log is {err.log}", file=sys.stderr)
-        return STATUS_LAB_ERROR
-    except LabError as err:
-        print(f"environment: {err}", file=sys.stderr)
-        return STATUS_LAB_ERROR
-    if argv:
-        os.execvpe(argv[1], list(argv[1:]), variables(found))
+        if argv:
+            _become(argv[1:], variables(found))
+    except (LabError, OSError, KeyboardInterrupt) as err:
+        text, status = _told(err)
+        print(text, file=sys.stderr)
+        return status
     print(found)
     return 0
+
+
+def _become(argv: Sequence[str], environ: dict[str, str]) -> NoReturn:
+    if shutil.which(argv[0], path=environ["PATH"]) is None:
+        raise LabError(f"there is no command {argv[0]!r}, neither in the environment nor on the PATH")
+    os.execvpe(argv[0], list(argv), environ)
+
+
+def _told(err: BaseException) -> tuple[str, int]:
+    """What to print of what ended it, and the status to exit with."""
+    match err:
+        case BuildFailed():
+            return f"{process.tail(err.log)}environment: {err}\nthe whole log is {err.log}", STATUS_LAB_ERROR
+        case OSError():
+            where = err.filename or "the machine"
+            return f"environment: {where}: {err.strerror or err}", STATUS_LAB_ERROR
+        case KeyboardInterrupt():
+            return "environment: interrupted", STATUS_INTERRUPTED
+        case _:
+            return f"environment: {err}", STATUS_LAB_ERROR
 
 
 if __name__ == "__main__":

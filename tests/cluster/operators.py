@@ -22,6 +22,15 @@ NAMESPACE = "thermocline"
 # A rollout that takes seconds, and nodes for it.
 FAST = {"canary": 1, "maxUnavailable": 2, "soak": "1s"}
 NODES = ("n1", "n2", "n3", "n4", "n5")
+# The collections that tests write to. By requests: kubectl takes seconds for all of them, before and after each test.
+EVERYTHING = (
+    f"{API}/memorytierpolicies",
+    f"{API}/memorytiernodes",
+    "/api/v1/nodes",
+    f"/apis/apps/v1/namespaces/{NAMESPACE}/controllerrevisions",
+    f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases",
+    "/api/v1/namespaces/default/events",
+)
 # On a machine that does nothing else, a rollout takes two seconds.
 PATIENCE_SECONDS = 120.0
 
@@ -147,17 +156,9 @@ class Objects:
 
     def clear(self) -> None:
         """Remove everything that a test wrote."""
-        everything = (
-            "mtp",
-            "mtn",
-            "nodes",
-            f"controllerrevisions -n {NAMESPACE}",
-            f"leases -n {NAMESPACE}",
-            "events",
-        )
-        for words in everything:
-            done = self.server.kubectl("delete", "--all", "--wait=false", *words.split())
-            assert done.status == 0, done.err
+        for collection in EVERYTHING:
+            answer = self.server.ask("DELETE", collection)
+            assert answer.code == 200, answer.body
         self.names.clear()
 
 

@@ -29,6 +29,22 @@ class Cluster:
         """Run a command of the lab on this cluster."""
         return lab(*words, env={"THERMOCLINE_LAB": self.name}, timeout_seconds=timeout_seconds)
 
+    def make(self, target: str) -> str:
+        """What one of the Makefile's targets prints that are about a cluster; AssertionError when it fails."""
+        # An outer make's options are its own.
+        environ = {**os.environ, "THERMOCLINE_LAB": self.name, "MAKEFLAGS": ""}
+        done = subprocess.run(
+            ["make", target],
+            cwd=CHECKOUT,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     @contextmanager
     def started(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
         """A command of the lab that goes on for as long as the block runs; its output can be read."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +16,7 @@ import pytest
 
 from tests.cluster.running import OWN
 from tests.commands import CHECKOUT, LAB, lab
-from tests.lab.cache import default_root
+from tests.lab.cache import default_root, remove_tree
 from tests.lab.cluster import member, network
 from tests.lab.cluster.boot import Boot
 from tests.lab.cluster.plan import Plan, members
@@ -36,6 +38,17 @@ MILESTONES: dict[str, Callable[[], bool]] = {
     "the way to it": (HOME / "kubeconfig").exists,
 }
 
+# Makes the namespace of a cluster, and a process in it that names the cluster's folder.
+ONE_PROCESS = """
+import sys
+from pathlib import Path
+from tests.lab.cluster import network
+from tests.lab.cluster.plan import Plan
+plan = Plan(sys.argv[1], Path(sys.argv[2]), ())
+network.create(plan)
+network.start(plan, ["sh", "-c", "sleep 1000; true", plan.home], plan.home / "log")
+"""
+
 
 @contextmanager
 def starting() -> Iterator[subprocess.Popen[bytes]]:
@@ -51,16 +64,17 @@ def starting() -> Iterator[subprocess.Popen[bytes]]:
 @contextmanager
 def somebody_elses() -> Iterator[None]:
     """A namespace, and a process in it, that no lab made."""
-    subprocess.run(["ip", "netns", "add", "thermocline-not"], check=True)
-    stranger = subprocess.Popen(["ip", "netns", "exec", "thermocline-not", "sleep", "1000"])
+    name = f"thermocline-not-{OWN}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    stranger = subprocess.Popen(["ip", "netns", "exec", name, "sleep", "1000"])
     try:
         yield
         assert stranger.poll() is None
-        assert Path("/run/netns/thermocline-not").exists()
+        assert (network.NAMESPACES / name).exists()
     finally:
         stranger.kill()
         stranger.wait()
-        subprocess.run(["ip", "netns", "del", "thermocline-not"], check=True)
+        subprocess.run(["ip", "netns", "del", name], check=True)
 
 
 def left() -> list[str]:
@@ -121,6 +135,41 @@ def test_an_interrupted_up_leaves_no_process() -> None:
     assert lab("cluster", "down", "--name", NAME).status == 0
 
 
+def start_one_process() -> None:
+    """A cluster that is no more than its folder, its namespace, and a process in it that is no child of ours."""
+    HOME.mkdir(parents=True)
+    subprocess.run([sys.executable, "-c", ONE_PROCESS, NAME, HOME], cwd=CHECKOUT, check=True)
+    assert any(each.startswith("sh -c sleep") for each in left())
+
+
+def test_a_cluster_whose_folder_is_gone_is_told_and_can_be_ended() -> None:
+    start_one_process()
+    remove_tree(HOME)
+    for words in (["kubectl", "get", "nodes"], ["cluster", "status"], ["cluster", "restart", "patched"]):
+        ended = lab(*words, env={"THERMOCLINE_LAB": NAME})
+        assert ended.status == 2
+        assert ended.err == (
+            f"lab: cluster '{NAME}' runs, but its folder {HOME} is gone: "
+            f"end it by `python3 -m tests.lab cluster down --name {NAME}`\n"
+        )
+    ended = lab("cluster", "down", "--name", NAME)
+    assert (ended.status, ended.err) == (0, "")
+
+
+def test_a_down_that_is_interrupted_is_finished_by_the_next() -> None:
+    moments = random.Random(5)  # noqa: S311  no secret
+    for _ in range(5):
+        start_one_process()
+        words = [*LAB, "cluster", "down", "--name", NAME]
+        with subprocess.Popen(words, cwd=CHECKOUT, stderr=subprocess.DEVNULL) as process:
+            time.sleep(moments.uniform(0, 1))
+            process.send_signal(signal.SIGINT)
+        # Python itself ends by the signal when it has not come to the lab's own lines.
+        assert process.returncode in {0, 130, -signal.SIGINT}
+        assert lab("cluster", "down", "--name", NAME).status == 0
+        assert left() == []
+
+
 def test_a_new_up_replaces_what_a_killed_one_left() -> None:
     with starting() as process:
         wait_for((HOME / "patched" / "pid").exists)
@@ -172,6 +221,10 @@ def test_a_machine_that_hangs_before_its_first_process_is_switched_on_again(
     (home / "console").write_text("[    0.028000] tsc: Unable to calibrate against PIT\n")
     booting.look(booting.begun + BOOT_SECONDS - 1)
     assert done == []
+    # It has said something since: it is slow.
+    (home / "console").write_text("[    0.028000] tsc: Unable to calibrate against PIT\n[    1.2] pci_bus\n")
+    booting.look(booting.begun + BOOT_SECONDS + 1)
+    assert done == []
     booting.look(booting.begun + BOOT_SECONDS + 1)
     assert done == ["off", "on"]
     (home / "console").write_bytes(FIRST_PROCESS)
@@ -181,6 +234,7 @@ def test_a_machine_that_hangs_before_its_first_process_is_switched_on_again(
     assert done == ["off", "on"]
     (home / "console").write_text("Kernel panic - not syncing: no working init found\n")
     complaining = Boot(Plan("hangs", tmp_path, (node,)), node)
+    complaining.look(complaining.begun)
     with pytest.raises(LabError, match=r"node patched hung for .* before its first process:\nKernel panic"):
         complaining.look(complaining.begun + BOOT_SECONDS + 1)
     assert done == ["off", "on"]

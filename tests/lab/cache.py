@@ -7,6 +7,7 @@
     ├── logs/NAME.log       what the tools printed, last build only
     ├── run/                 folders of running nodes, each locked by its lab
     ├── clusters/NAME/      a cluster's certificates, disks, logs and plan
+    ├── users/               which checkout uses which parts (tests/lab/checkouts.py)
     └── go/, apt/            compilers' and apt's own caches, shared by parts
 
 A build that is killed leaves something in tmp/ only; the next one sweeps it. The kernel drops the lock.
@@ -153,7 +154,9 @@ def digest(*inputs: str | Path) -> str:
     for one in inputs:
         if isinstance(one, Path):
             for file in _files(one):
-                total.update(f"{file.relative_to(one.parent)}\0{os.access(file, os.X_OK)}\0".encode())
+                total.update(
+                    f"{file.relative_to(one.parent)}\0{bool(file.stat().st_mode & 0o111)}\0".encode()
+                )
                 total.update(hashlib.sha256(file.read_bytes()).digest())
         else:
             total.update(f"{one}\0".encode())

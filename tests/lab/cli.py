@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -11,15 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from tests import environment
-from tests.lab import host, machine, node, process, progress
+from tests.lab import checkouts, host, machine, node, process, progress
 from tests.lab.build import catalogue, golang
-from tests.lab.build.part import Workshop
-from tests.lab.cache import Cache, default_root
+from tests.lab.build.part import CHECKOUT, Workshop
+from tests.lab.cache import Cache, default_root, part_name
 from tests.lab.cluster import cluster
 from tests.lab.cluster.member import memory_mib
 from tests.lab.cluster.member import parts as cluster_parts
 from tests.lab.cluster.plan import checked_name, members
-from tests.lab.errors import STATUS_LAB_ERROR, BuildFailed, LabError, NodeFailed
+from tests.lab.errors import STATUS_INTERRUPTED, STATUS_LAB_ERROR, BuildFailed, LabError, NodeFailed
 from tests.lab.machine import Machine, Slow
 
 # kubectl and helm hand every word of theirs on, so the cluster's name comes from the environment there.
@@ -63,7 +64,7 @@ def _told(err: BaseException) -> tuple[str, int]:
         case OSError():
             return f"lab: {err.filename or 'the machine'}: {err.strerror or err}", STATUS_LAB_ERROR
         case KeyboardInterrupt():
-            return "lab: interrupted", 130
+            return "lab: interrupted", STATUS_INTERRUPTED
         case _:
             return f"lab: {err}", STATUS_LAB_ERROR
 
@@ -111,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
 
     cache = commands.add_parser(
         "cache",
-        help="list the built parts; `cache prune` removes what neither this checkout nor a cluster uses",
+        help="list the built parts; `cache prune` removes what no checkout of this machine and no cluster uses",
     )
     cache.add_argument("action", nargs="?", choices=["prune"])
     cache.set_defaults(command=_cache)
@@ -196,7 +197,7 @@ def _machine(arguments: argparse.Namespace) -> Machine:
 
 def _workshop(*names: str) -> Workshop:
     """A workshop on a machine that has what it takes to build those of these parts that are missing."""
-    host.require_lab_host()
+    host.require_lab_host(_asked())
     cache = Cache(default_root())
     workshop = Workshop(cache, catalogue.PARTS)
     if {part.name for part in golang.PARTS} & set(workshop.missing(names)):
@@ -282,8 +283,14 @@ def _console(arguments: argparse.Namespace) -> int:
 
 
 def _existing_cache() -> Cache:
-    host.require_lab_host()
+    host.require_lab_host(_asked())
     return Cache(default_root())
+
+
+def _asked() -> str:
+    """The command that this is, as a person says it; `check` is what `make test` begins with."""
+    words = sys.argv[1:]
+    return host.MAKE_TEST if words == ["check"] else shlex.join(["python3", "-m", "tests.lab", *words])
 
 
 def _become(argv: Sequence[str]) -> int:
@@ -303,13 +310,19 @@ def _print_status(cache: Cache, name: str) -> None:
 def _cache(arguments: argparse.Namespace) -> int:
     cache = Cache(default_root())
     workshop = Workshop(cache, catalogue.PARTS)
-    current = frozenset({*(workshop.path(name) for name in catalogue.PARTS), environment.path(cache)})
-    current |= cluster.in_use(cache)
+    noted = checkouts.users(cache)
+    current = {environment.path(cache), *(workshop.path(name) for name in catalogue.PARTS)}
+    # Of what this one used, too, what has since got another key goes; what benchmarks built has no name here.
+    names = {part_name(path) for path in current}
+    current |= {path for path in noted.pop(CHECKOUT, ()) if part_name(path) not in names}
+    users = {path: f"used by {checkout}" for checkout, paths in noted.items() for path in paths}
+    users |= dict.fromkeys(cluster.in_use(cache), "used by a cluster")
+    users |= dict.fromkeys(current, "used by this checkout")
     if arguments.action == "prune":
-        for path in cache.prune(current):
+        for path in cache.prune(frozenset(users)):
             progress.say(f"removed {path.name}")
+        checkouts.forget_those_gone(cache)
     for path in cache.entries():
         size_mib = int(process.output_of(["du", "-sm", path]).split()[0])
-        used = "used by this checkout" if path in current else "not used by this checkout"
-        print(f"{size_mib:6} MiB  {path}  {used}")
+        print(f"{size_mib:6} MiB  {path}  {users.get(path, 'not used')}")
     return 0

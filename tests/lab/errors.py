@@ -11,6 +11,7 @@ from pathlib import Path
 
 # `node run` passes the status of the guest's command on, so these are statuses that commands seldom end with.
 STATUS_LAB_ERROR = 2
+STATUS_INTERRUPTED = 130
 STATUS_NODE_FAILED = 125
 STATUS_NODE_TIMEOUT = 124
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,24 +24,35 @@ PACKAGES = {
     "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 }  # fmt: skip
-# Debian 13 with the Go that the modules ask for, which Debian's own package is too old for.
-CONTAINER = (
-    'docker run --rm -it --privileged -v "$PWD":/thermocline -v thermocline-cache:/root/.cache -w /thermocline '
-    "golang:1.26-trixie sh -c 'apt-get update && apt-get install -y python3 make gcc && make test'"
-)
+MAKE_TEST = "make test"
 
 
-def require_lab_host(os_release: Path = Path("/etc/os-release")) -> None:
-    """Raises LabError when no lab can run here: not Debian 12 or later on x86-64, not root."""
+def in_container(asked: str) -> str:
+    """The line that runs a command in Debian 13 with the Go that the modules ask for: Debian's own is too old."""
+    script = f"apt-get update && apt-get install -y python3 make gcc && {asked}"
+    return (
+        'docker run --rm -it --privileged -v "$PWD":/thermocline -v thermocline-cache:/root/.cache -w /thermocline '
+        f"golang:1.26-trixie sh -c {shlex.quote(script)}"
+    )
+
+
+def require_lab_host(asked: str = MAKE_TEST, *, os_release: Path = Path("/etc/os-release")) -> None:
+    """Raises LabError, with the line to run instead, when what is asked for cannot be had here.
+
+    That is where it is not Debian 12 or later on x86-64, or whoever asks is not root.
+    """
     try:
         fields = platform_fields(os_release.read_text())
     except FileNotFoundError:
         fields = {}
     version = fields.get("VERSION_ID", "0")
     if fields.get("ID") != "debian" or int(version) < 12 or platform.machine() != "x86_64":
-        raise LabError(f"the lab needs Debian 12 or 13 on x86-64; in a container: {CONTAINER}")
+        raise LabError(f"the lab needs Debian 12 or 13 on x86-64; in a container: {in_container(asked)}")
     if os.geteuid() != 0:
-        raise LabError("the lab needs root, for namespaces and root file systems: run it by sudo")
+        raise LabError(
+            "the lab needs root, for namespaces and root file systems: run it by sudo, which shall "
+            f'keep the PATH that Python and Go are found on: sudo env "PATH=$PATH" {asked}'
+        )
 
 
 def platform_fields(os_release: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,40 @@ def test_an_environment_is_made_once_and_its_scripts_run(
     assert environment.environment(cache) == made
     told = subprocess.run([made / "bin/pip", "--version"], capture_output=True, text=True, check=True).stdout
     assert str(made) in told
+
+
+def test_what_the_machine_refuses_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    cases: tuple[tuple[dict[str, str], str], ...] = (
+        (
+            {"THERMOCLINE_CACHE": str(tmp_path / "file")},
+            f"environment: {tmp_path}/file/parts: Not a directory\n",
+        ),
+        (
+            {},
+            "environment: there is no command 'no-such-command', neither in the environment nor on the PATH\n",
+        ),
+    )
+    for variables, sentence in cases:
+        argv = [sys.executable, "-m", "tests.environment", "run", "no-such-command"]
+        done = subprocess.run(
+            argv,
+            cwd=environment.CHECKOUT,
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (2, sentence)
+
+
+def test_a_python_that_is_too_old_is_told_so() -> None:
+    program = "import sys; sys.version_info = (3, 9, 2); import tests.lab"
+    argv = [sys.executable, "-c", program]
+    done = subprocess.run(argv, cwd=environment.CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Python 3.11 or newer is needed, and this is 3.9: ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_wrong_word_is_a_usage_error() -> None:

@@ -16,7 +16,7 @@ from thermocline_api import __version__
 
 CHECKOUT = environment.CHECKOUT
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
-FILES = (environment.CONSTRAINTS, environment.DOCS_CONSTRAINTS)
+FILES = environment.CONSTRAINTS
 BY_FILE = [[line for line in path.read_text().splitlines() if not line.startswith("#")] for path in FILES]
 PINS = [pin for pins in BY_FILE for pin in pins]
 PACKAGES = {"thermocline_api", "thermocline_kernel", "thermocline_agent", "thermocline_operator"}

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.commands import lab
+from tests.commands import CHECKOUT, LAB, lab
 from tests.lab.cache import remove_tree
 
 pytestmark = pytest.mark.vm
@@ -32,6 +37,39 @@ def test_a_registry_that_does_not_answer_is_told(tmp_path: Path, part: str, sent
     assert ended.err.endswith(f"lab: the whole log is {cache}/logs/{part}.log\n")
     assert list((cache / "parts").iterdir()) == []
     remove_tree(cache)
+
+
+def test_a_build_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    # A proxy of Go's modules that listens and never says a word.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(120)
+        environ = {"GOPROXY": f"http://127.0.0.1:{silent.getsockname()[1]}", "THERMOCLINE_CACHE": str(cache)}
+        with subprocess.Popen(
+            [*LAB, "build", "cni"], cwd=CHECKOUT, env={**os.environ, **environ}, stderr=subprocess.PIPE
+        ) as building:
+            asking, _ = silent.accept()
+            with asking:
+                assert compilers_of(cache)
+                building.send_signal(signal.SIGINT)
+                _, complaint = building.communicate(timeout=60)
+    assert building.returncode == 130
+    assert complaint.endswith(b"lab: interrupted\n")
+    assert compilers_of(cache) == []
+    for folder in ("parts", "tmp", "run"):
+        assert list((cache / folder).iterdir()) == []
+    remove_tree(cache)
+
+
+def compilers_of(cache: Path) -> list[bytes]:
+    """The command lines of processes that write below a cache."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            words = (entry / "cmdline").read_bytes()
+            if bytes(cache / "tmp") in words:
+                found.append(words)
+    return found
 
 
 def test_an_unknown_part_lists_those_there_are() -> None:

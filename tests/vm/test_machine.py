@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.commands import Ended, node, node_python
+from tests.commands import Ended, node, node_package
 
 pytestmark = pytest.mark.vm
 
-PROGRAM = Path(__file__).with_name("probes") / "machine.py"
+PROGRAM = Path(__file__).with_name("probes") / "machine"
 PAGES = 256
 HUGE_PAGES = 512
 # Everything on emulated CXL memory is slow, and the machine may have other work.
@@ -25,7 +25,7 @@ SLOW_RAM = "--kernel patched --slow-ram 512M"
 @functools.cache
 def ended(options: str, *parts: str) -> Ended:
     """One boot tells everything about one kind of node, whatever became of it."""
-    return node_python(PROGRAM, *parts, options=options, timeout_seconds=TIMEOUT_SECONDS)
+    return node_package(PROGRAM, *parts, options=options, timeout_seconds=TIMEOUT_SECONDS)
 
 
 def told(options: str, *parts: str) -> Any:

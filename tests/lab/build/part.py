@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab import process, progress
+from tests.lab import checkouts, process, progress
 from tests.lab.cache import Cache, digest, locked_folder
 from tests.lab.errors import LabError
 
@@ -86,12 +86,23 @@ class Workshop:
         return sum(self._part(name).room_mib for name in self.missing(names))
 
     def get(self, *names: str) -> list[Path]:
-        """Build what is missing of these parts; returns the folder of each. Raises LabError."""
+        """Build what is missing of these parts, and note that this checkout uses them; returns the folder of each.
+
+        Raises LabError.
+        """
         if todo := self.missing(names):
             # What tools leave in their temporary folder goes with ours, whatever becomes of them.
             with locked_folder(self.cache, "build") as scratch, _environment(TMPDIR=str(scratch)):
                 self._build_all(todo)
+        checkouts.note(self.cache, CHECKOUT, (self.path(name) for name in self._with_needs(names)))
         return [self.path(name) for name in names]
+
+    def _with_needs(self, names: Iterable[str]) -> set[str]:
+        """Those of these parts, and of all that they need, that are there."""
+        found = set(names)
+        for name in names:
+            found |= self._with_needs(self._part(name).needs)
+        return {name for name in found if self.path(name).exists()}
 
     def _build_all(self, todo: list[str]) -> None:
         running: dict[Future[Path], str] = {}

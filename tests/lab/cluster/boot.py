@@ -25,7 +25,9 @@ class Boot:
 
     plan: Plan
     member: Member
+    # When it was switched on, or last said something.
     begun: float = field(default_factory=time.monotonic)
+    said_bytes: int = 0
     starts: int = 1
 
     def look(self, now: float) -> None:
@@ -35,7 +37,11 @@ class Boot:
         """
         home = self.plan.home / self.member.name
         running = member.is_running(self.plan, self.member)
-        if running and (now - self.begun < BOOT_SECONDS or FIRST_PROCESS in _content(home / "console")):
+        console = _content(home / "console")
+        if len(console) != self.said_bytes:
+            # Slow, and not hung: a busy host may take minutes.
+            self.said_bytes, self.begun = len(console), now
+        if running and (now - self.begun < BOOT_SECONDS or FIRST_PROCESS in console):
             return
         why = f"hung for {BOOT_SECONDS} s before its first process" if running else "ended"
         lost = hung_in_boot(home / "console") and (

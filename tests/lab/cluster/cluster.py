@@ -27,6 +27,7 @@ from tests.lab.errors import LabError
 from tests.lab.process import LIFELINE, confined, output_of, tail
 
 READY_SECONDS = 300
+PLAN_FILE = "plan.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,11 @@ def load(cache: Cache, name: str) -> Plan:
     """The plan of a cluster that is up. Raises LabError when there is none."""
     home = home_of(cache, name)
     if not (home / "ready").exists() or not network.exists(_plan(home, name)):
+        if not home.exists() and network.exists(_plan(home, name)):
+            raise LabError(
+                f"cluster {name!r} runs, but its folder {home} is gone: end it by "
+                f"`python3 -m tests.lab cluster down --name {name}`"
+            )
         if home.exists():
             raise LabError(
                 f"cluster {name!r} did not come up: end what there is of it by "
@@ -76,7 +82,7 @@ def up(workshop: Workshop, name: str, nodes: str) -> Plan:
         # The keys of the cluster's administrator and of its nodes lie below it.
         home.mkdir(mode=0o700)
         parts = {part: str(path) for part, path in plan.parts.items()}
-        (home / "plan.json").write_text(json.dumps({"nodes": nodes, "parts": parts}))
+        (home / PLAN_FILE).write_text(json.dumps({"nodes": nodes, "parts": parts}))
         try:
             _start(plan)
         except BaseException:
@@ -221,19 +227,20 @@ def _conditions(plan: Plan) -> dict[str, tuple[str, str]]:
 
 def _remove(cache: Cache, name: str) -> bool:
     home = home_of(cache, name)
-    if not home.exists():
-        return False
     plan = Plan(name, home, ())
+    # Either may be there alone: who removes a cache ends no process.
+    found = network.exists(plan) or home.exists()
     network.remove(plan)
-    remove_tree(home)
-    return True
+    if home.exists():
+        remove_tree(home)
+    return found
 
 
 def _plan(home: Path, name: str) -> Plan:
-    """What `up` wrote down; nothing of a cluster that it did not come so far with."""
+    """What `up` wrote down; nothing of a cluster that it did not come so far with, or whose machine lost power then."""
     try:
-        told = json.loads((home / "plan.json").read_text())
-    except FileNotFoundError:
+        told = json.loads((home / PLAN_FILE).read_text())
+    except (FileNotFoundError, ValueError):
         return Plan(name, home, ())
     return Plan(
         name, home, members(told["nodes"]), {part: Path(path) for part, path in told["parts"].items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -23,21 +24,26 @@ DEBIAN = 'ID=debian\nVERSION_ID="13"\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"
 )
 def test_another_system_is_told_the_line_for_a_container(tmp_path: Path, text: str) -> None:
     (tmp_path / "os-release").write_text(text)
-    with pytest.raises(
-        LabError, match=r"^the lab needs Debian 12 or 13 on x86-64; in a container: docker run "
-    ):
-        host.require_lab_host(tmp_path / "os-release")
+    line = r"^the lab needs Debian 12 or 13 on x86-64; in a container: docker run .* && make test'$"
+    with pytest.raises(LabError, match=line):
+        host.require_lab_host(os_release=tmp_path / "os-release")
     with pytest.raises(LabError, match="needs Debian"):
-        host.require_lab_host(tmp_path / "missing")
+        host.require_lab_host(os_release=tmp_path / "missing")
+
+
+def test_the_line_for_a_container_runs_what_was_asked_for() -> None:
+    asked = "python3 -m tests.lab node run -- sh -c 'echo a b'"
+    script = shlex.split(host.in_container(asked))[-1]
+    assert script == f"apt-get update && apt-get install -y python3 make gcc && {asked}"
 
 
 def test_who_is_not_root_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "os-release").write_text(DEBIAN)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(LabError, match=r"needs root.*run it by sudo$"):
-        host.require_lab_host(tmp_path / "os-release")
+    with pytest.raises(LabError, match=r'needs root.*run it by sudo.*: sudo env "PATH=\$PATH" make lab$'):
+        host.require_lab_host("make lab", os_release=tmp_path / "os-release")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    host.require_lab_host(tmp_path / "os-release")
+    host.require_lab_host(os_release=tmp_path / "os-release")
 
 
 def test_too_little_room_says_where_and_what_to_do(tmp_path: Path) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import socket
 import subprocess
 import tarfile
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -59,6 +63,20 @@ def test_the_job_is_a_whole_disk(tmp_path: Path) -> None:
         assert entry.mode == 0o755
 
 
+def test_the_consoles_of_the_newest_failures_are_kept(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    cache.log("kernel").touch()
+    for number in range(node.KEPT_CONSOLES + 3):
+        folder = tmp_path / f"node-{number}"
+        folder.mkdir()
+        (folder / "console").write_text(f"{number}\n")
+        failed = node._failed("it stopped", 125, folder, cache)
+        # As if an hour went by between two failures.
+        os.utime(failed.console, (3600 * number, 3600 * number))
+    kept = {path.name for path in cache.log("kernel").parent.iterdir()}
+    assert kept == {"kernel.log", *(f"node-{number}.log" for number in range(3, node.KEPT_CONSOLES + 3))}
+
+
 @pytest.mark.parametrize("aborts", [0, 1, node.STARTS - 1, node.STARTS])
 def test_a_node_whose_emulator_aborts_is_started_again(monkeypatch: pytest.MonkeyPatch, aborts: int) -> None:
     starts = 0
@@ -82,6 +100,37 @@ def test_a_node_whose_emulator_aborts_is_started_again(monkeypatch: pytest.Monke
         with pytest.raises(NodeFailed, match="it stopped"):
             run()
     assert starts == min(aborts + 1, node.STARTS)
+
+
+def test_a_boot_hangs_when_it_says_no_more_and_not_when_it_is_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node, "BOOT_SECONDS", 0.5)
+    console = tmp_path / "console"
+    ours, theirs = socket.socketpair()
+
+    def speak() -> None:
+        for words in ("one\n", "two\n", "three\n", "four\n"):
+            with console.open("a") as file:
+                file.write(words)
+            time.sleep(0.3)
+
+    with ours, theirs:
+        started = time.monotonic()
+        speaking = threading.Thread(target=speak)
+        speaking.start()
+        assert node._hangs(Machine(), ours, console, started + 60)
+        # Since the last word, which came 0.9 s after the first.
+        assert time.monotonic() - started >= 1.4
+        speaking.join()
+        # No time is left to tell; a kernel that complained; one that has come far enough; a job that has ended.
+        assert not node._hangs(Machine(), ours, console, time.monotonic() + 0.1)
+        for words in ("Kernel panic", "lab: the first process runs"):
+            console.write_text(words)
+            assert not node._hangs(Machine(), ours, console, started + 60)
+        console.write_text("one")
+        theirs.send(b"status=0")
+        assert not node._hangs(Machine(), ours, console, started + 60)
 
 
 @pytest.mark.parametrize(
