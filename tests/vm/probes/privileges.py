@@ -66,7 +66,7 @@ def in_a_container(capabilities: list[str], mounted: list[str], *words: str) -> 
             "CAPABILITIES": ",".join(["-all", *(f"+{name.lower()}" for name in capabilities)]),
             "MOUNTED": " ".join(mounted),
         },
-        preexec_fn=lambda: (pod / "cgroup.procs").write_text(f"{os.getpid()}\n"),  # noqa: PLW1509
+        preexec_fn=lambda: (pod / "cgroup.procs").write_text(f"{os.getpid()}\n"),
         capture_output=True,
         text=True,
         check=False,
