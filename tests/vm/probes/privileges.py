@@ -4,7 +4,8 @@
 
 CAPABILITIES are those that the chart gives, such as SYS_ADMIN,PERFMON. A container is made as a runtime makes it: PID,
 cgroup and mount namespaces of its own, a read-only root and /sys, and of the node what the chart mounts. For each case
-it prints what `thermocline-agent probe` finds, and what became of an idle service that a policy wants in slow memory.
+it prints what `thermocline-agent run --once` says, the status that it leaves, and what became of an idle service that its
+policy wants in slow memory.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 CGROUPS = Path("/sys/fs/cgroup")
+STATE = Path("/run/thermocline/state.json")
 MOUNTS = ("mm", "cgroups", "run")
 POLICY = {
     "apiVersion": "thermocline.dev/v1alpha1",
@@ -97,14 +99,15 @@ def case(capabilities: list[str], mounted: list[str]) -> dict[str, Any]:
         if line == "ready\n":
             break
     before = fast_pages(service.pid)
-    probed = in_a_container(capabilities, mounted, "thermocline-agent", "probe", "--json")
-    ran = in_a_container(
+    STATE.unlink(missing_ok=True)
+    told = in_a_container(
         capabilities, mounted, "thermocline-agent", "run", "--policy", "/share/policy.json", "--once"
     )
     after = fast_pages(service.pid)
     service.send_signal(signal.SIGKILL)
     service.wait()
-    return {"probe": probed, "run": ran, "before": before, "after": after}
+    status = json.loads(STATE.read_text())["status"] if STATE.exists() else None
+    return {"run": told, "status": status, "before": before, "after": after}
 
 
 def main() -> None:
