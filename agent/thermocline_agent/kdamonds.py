@@ -51,7 +51,7 @@ class Kdamonds:
 
 
 def cpu_seconds(host: Host, pid: int) -> float | None:
-    """What a kdamond has used; None in a container, which sees no threads of the kernel. Raises Unavailable, Garbled."""
+    """What a kdamond has used; None in a container, which sees none of them. Raises Unavailable or Garbled."""
     if not seccomp.own(host).initial_pid_namespace:
         # A process of that number would be another one.
         return None
