@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,11 @@ def test_what_is_given_is_enough(found: tuple[str, Any]) -> None:
     assert cases["all"]["run"]["status"] == 0
     assert cases["all"]["status"]["engine"] == {"patched": "PhysicalCall", "stock": "Damon"}[kernel]
     # Neither has anything to do with rights: nobody pushes, and this CPU does not sample.
-    lacks = {"Source Feed": "NoSender", "Source PerfMem": "NoMemoryEvents", "Engine MovePages": "ProcessesHidden"}
+    lacks = {
+        "Source Feed": "NoSender",
+        "Source PerfMem": "NoMemoryEvents",
+        "Engine MovePages": "ProcessesHidden",
+    }
     if kernel == "stock":
         lacks |= {"Source IdlePage": "NotInKernel", "Engine PhysicalCall": "SystemCallMissing"}
     assert missing(cases["all"]) == lacks
