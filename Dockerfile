@@ -4,10 +4,10 @@ ARG BASE=docker.io/library/python:3.13-slim-trixie
 FROM ${BASE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ONLY_BINARY=:all: PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
-COPY constraints.txt ./
+COPY images images
 # The build tool is installed first and isolation left out: pip would take any version of it otherwise.
 RUN python3 -m venv /opt/build \
-    && /opt/build/bin/python -m pip install --quiet --constraint constraints.txt hatchling
+    && /opt/build/bin/python -m pip install --quiet --no-deps --require-hashes --requirement images/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY crds crds
 COPY kernel/thermocline_kernel kernel/thermocline_kernel
@@ -17,16 +17,21 @@ COPY operator operator
 RUN /opt/build/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /dist . \
     && python3 -m venv --without-pip /opt/thermocline
 
-# By their hash: a layer rounds the times of files to seconds, and what was compiled for another time is compiled anew by
-# every container that starts.
+# What an image has stands in its list, by version and hash; pip check finds what the list forgot.
+# Compiled by the sources' hash: a layer rounds the times of files to seconds, and what was compiled for another time is
+# compiled anew by every container that starts.
 FROM build AS build-agent
-RUN set -- /dist/thermocline-*.whl && /opt/build/bin/python -m pip --python /opt/thermocline/bin/python \
-    install --quiet --no-compile --constraint constraints.txt "$1[agent]" \
+RUN set -- /opt/build/bin/python -m pip --python /opt/thermocline/bin/python \
+    && "$@" install --quiet --no-compile --no-deps --require-hashes --requirement images/agent.txt \
+    && "$@" install --quiet --no-compile --no-deps /dist/thermocline-*.whl \
+    && "$@" check \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/thermocline/lib
 
 FROM build AS build-operator
-RUN set -- /dist/thermocline-*.whl && /opt/build/bin/python -m pip --python /opt/thermocline/bin/python \
-    install --quiet --no-compile --constraint constraints.txt "$1[operator]" \
+RUN set -- /opt/build/bin/python -m pip --python /opt/thermocline/bin/python \
+    && "$@" install --quiet --no-compile --no-deps --require-hashes --requirement images/operator.txt \
+    && "$@" install --quiet --no-compile --no-deps /dist/thermocline-*.whl \
+    && "$@" check \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/thermocline/lib
 
 # Root, for what it reads in /proc and /sys wants capabilities that only root's processes are given.

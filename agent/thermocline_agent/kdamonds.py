@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from thermocline_kernel import process_stat, seccomp
 from thermocline_kernel.damon import Admin, Holder
+from thermocline_kernel.host import Host
 
 MONITOR: Final = 0
 MOVER: Final = 1
@@ -46,3 +48,11 @@ class Kdamonds:
             self.admin.release()
         elif self.admin.holder() is Holder.OURS:
             self.admin.stop(index)
+
+
+def cpu_seconds(host: Host, pid: int) -> float | None:
+    """What a kdamond has used; None in a container, which sees none of them. Raises Unavailable or Garbled."""
+    if not seccomp.own(host).initial_pid_namespace:
+        # A process of that number would be another one.
+        return None
+    return process_stat.read(host, pid).cpu_seconds

@@ -199,8 +199,15 @@ def _physical_call(host: Host) -> str:
 
 
 def _move_pages(host: Host) -> str:
+    rights = seccomp.own(host)
+    if not rights.initial_pid_namespace:
+        raise Missing(
+            "ProcessesHidden",
+            "pages are found by the processes that map them, and a PID namespace hides those from this container: "
+            "run the agent on the machine itself, or with hostPID",
+        )
     pagemap.read(host, "self", id(_SPARSE_PERIOD), 1)
-    if not seccomp.own(host).has(CAP_SYS_NICE):
+    if not rights.has(CAP_SYS_NICE):
         raise Missing("NotPermitted", "moving other processes' pages needs CAP_SYS_NICE: add that capability")
     return "every process that may map a page is searched for it: the expensive way"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -31,29 +31,53 @@ def state_file(folder: Path) -> Path:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, kept: bool = True) -> Iterator[None]:
     """Be the machine's agent. Raises AlreadyRunning, or Unwritable.
 
-    The lock goes with the process, however that ends. Two agents would share DAMON and move each other's pages.
+    The lock goes with the process, however that ends. Two agents would share DAMON and move each other's pages. What
+    stands in the folder is kept for `explain`, or else removed in the end, as by an agent that goes with its pod.
     """
     try:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        file = os.open(_lock_file(folder), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        file = _taken(_lock_file(folder))
     except OSError as err:
         raise Unwritable(f"{folder} cannot be used: {err.strerror}; run the agent as root") from err
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            pid = os.read(file, 32).decode(errors="replace").strip() or "unknown"
-            raise AlreadyRunning(
-                f"an agent runs on this machine already, as process {pid}: end it first, or ask it by `explain`, `heat`"
-            ) from err
         os.ftruncate(file, 0)
         os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
+        if not kept:
+            # The lock's file last, and while it is held: who opened it before finds that it is no longer the one.
+            for path in (state_file(folder), _lock_file(folder)):
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
         os.close(file)
+
+
+def _taken(path: Path) -> int:
+    """The lock's file, locked. Raises AlreadyRunning, OSError."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(file, path):
+                return file
+        except BlockingIOError as err:
+            pid = os.read(file, 32).decode(errors="replace").strip() or "unknown"
+            os.close(file)
+            raise AlreadyRunning(
+                f"an agent runs on this machine already, as process {pid}: end it first, or ask it by `explain`, `heat`"
+            ) from err
+        os.close(file)
+
+
+def _is_at(file: int, path: Path) -> bool:
+    """Whether an open file is still the one that stands there."""
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def is_running(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What this thread may do: its seccomp filter, its capabilities, its user namespace.
+"""What this thread may do: its seccomp filter, its capabilities, its user and PID namespaces.
 
 Source: proc_pid_status(5), fs/proc/array.c, include/linux/proc_ns.h, Linux 6.12. Of /proc/thread-self/status
 (since 3.17; filters and capabilities belong to threads) these lines are read:
@@ -20,8 +20,8 @@ from thermocline_kernel.host import Host, read_lines
 # include/uapi/linux/capability.h
 CAP_SYS_ADMIN: Final = 21
 CAP_SYS_NICE: Final = 23
-# PROC_USER_INIT_INO of include/linux/proc_ns.h: the same on every machine.
-_INITIAL_USER_NAMESPACE: Final = "user:[4026531837]"
+# PROC_USER_INIT_INO and PROC_PID_INIT_INO of include/linux/proc_ns.h: the same on every machine.
+_INITIAL_NAMESPACES: Final = {"user": "user:[4026531837]", "pid": "pid:[4026531836]"}
 
 
 class Mode(IntEnum):
@@ -34,11 +34,15 @@ class Mode(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What a thread may do. Capabilities count only where the kernel asks for them in the user namespace."""
+    """What a thread may do. Capabilities count only where the kernel asks for them in the user namespace.
+
+    Of processes it sees those of its PID namespace: in the initial one, all of the machine's.
+    """
 
     mode: Mode
     effective: int
     initial_user_namespace: bool
+    initial_pid_namespace: bool
 
     def has(self, capability: int) -> bool:
         """Whether the capability of that number is effective, in the thread's own user namespace."""
@@ -64,7 +68,7 @@ def own(host: Host) -> Rights:
     line, text = fields.get("Seccomp", (0, "0"))
     if text not in {str(mode.value) for mode in Mode}:
         raise Garbled(path, f"a mode of seccomp expected, found {text!r}", line)
-    return Rights(Mode(int(text)), effective, _in_initial_user_namespace(host))
+    return Rights(Mode(int(text)), effective, _in_initial(host, "user"), _in_initial(host, "pid"))
 
 
 def _fields(host: Host) -> list[tuple[int, str, str]]:
@@ -79,12 +83,12 @@ def _fields(host: Host) -> list[tuple[int, str, str]]:
     return fields
 
 
-def _in_initial_user_namespace(host: Host) -> bool:
-    path = host.proc / "thread-self" / "ns" / "user"
+def _in_initial(host: Host, kind: str) -> bool:
+    path = host.proc / "thread-self" / "ns" / kind
     try:
-        return str(path.readlink()) == _INITIAL_USER_NAMESPACE
+        return str(path.readlink()) == _INITIAL_NAMESPACES[kind]
     except FileNotFoundError:
-        # A kernel without CONFIG_USER_NS has one user namespace, and no file for it.
+        # A kernel without CONFIG_USER_NS or CONFIG_PID_NS has one namespace of that kind, and no file for it.
         return True
     except OSError as err:
         raise failure(path, err) from err

@@ -35,6 +35,7 @@ MATRIX = {
                "operator.tolerations[0].operator=Exists", "agent.priorityClassName=system-cluster-critical"),
     "seccomp": ("agent.seccomp.type=Localhost", "agent.seccomp.localhostProfile=profiles/thermocline.json"),
     "seccomp-default": ("agent.seccomp.type=RuntimeDefault",),
+    "least": ("agent.capabilities=null",),
     "by-hand": ("agent.updateStrategy.type=OnDelete", "agent.podAnnotations.a=b", "operator.podAnnotations.a=b"),
     "monitored": ("monitoring.podMonitor.enabled=true", "monitoring.podMonitor.labels.release=prometheus",
                   "monitoring.alerts.enabled=true", "monitoring.dashboard.enabled=true",
@@ -103,6 +104,7 @@ def test_the_api_server_takes_what_it_renders(objects: Objects, helm: Path, name
         ("agent.privileged=true", "additional properties 'privileged' not allowed"),
         ("image.pullPolicy=Sometimes", "value must be one of 'Always', 'IfNotPresent', 'Never'"),
         ("agent.apiTtl=soon", "does not match pattern"),
+        ("agent.capabilities[0]=NET_ADMIN", "value must be one of 'SYS_ADMIN', 'PERFMON'"),
     ],
 )
 def test_values_that_mean_nothing_are_refused(helm: Path, value: str, sentence: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.cluster.running import Cluster
-from tests.commands import CHECKOUT
+from tests.commands import CHECKOUT, Ended
 from tests.demo import workload
 from tests.demo.workload import NAMESPACE
 
@@ -72,14 +72,18 @@ class Stage:
     cluster: Cluster
     nodes: Sequence[str] = ("patched", "stock")
 
-    def install(self) -> None:
+    def install(self, *values: str) -> None:
         """Install the chart, or upgrade it, and wait until its pods are ready."""
-        done = self.cluster.lab(
-            "helm", "upgrade", "--install", "thermocline", str(CHART), "-n", SYSTEM, "--create-namespace",
-            "--set", "image.registry=thermocline.dev,image.tag=dev,image.pullPolicy=Never",
-            "--wait", "--timeout", "15m", timeout_seconds=1000,
-        )  # fmt: skip
+        done = self.try_to_install(*values, timeout="15m")
         assert done.status == 0, done.err
+
+    def try_to_install(self, *values: str, timeout: str) -> Ended:
+        """The same, whatever comes of it in that time."""
+        given = ("image.registry=thermocline.dev", "image.tag=dev", "image.pullPolicy=Never", *values)
+        return self.cluster.lab(
+            "helm", "upgrade", "--install", "thermocline", str(CHART), "-n", SYSTEM, "--create-namespace",
+            "--set", ",".join(given), "--wait", "--timeout", timeout, timeout_seconds=1000,
+        )  # fmt: skip
 
     def apply(self, *manifests: Mapping[str, Any]) -> None:
         """Apply objects as an admin does."""

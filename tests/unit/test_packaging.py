@@ -116,3 +116,17 @@ def test_each_image_has_only_its_own_dependencies() -> None:
     assert PROJECT["project"]["dependencies"] == []
     assert "kopf" not in extras["agent"]
     assert "numpy" not in extras["operator"]
+
+
+@pytest.mark.parametrize("name", ["agent", "operator", "build"])
+def test_what_an_image_installs_is_pinned_and_each_file_of_it_has_a_hash(name: str) -> None:
+    lines = (CHECKOUT / f"images/{name}.txt").read_text().replace("\\\n", " ").splitlines()
+    found = {}
+    for line in lines:
+        pin, *hashes = line.split()
+        assert hashes, line
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", each) for each in hashes), line
+        found[pin.partition("==")[0]] = pin
+    assert set(found.values()) <= set(BY_FILE[0]), "renew it, as docs/contributing/dependencies.md says"
+    wanted = PROJECT["project"]["optional-dependencies"].get(name, PROJECT["build-system"]["requires"])
+    assert {canonical(plain(each)) for each in wanted} <= set(found)

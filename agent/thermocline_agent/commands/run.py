@@ -89,7 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     try:
         with ExitStack() as stack:
-            stack.enter_context(runtime.locked(arguments.runtime_dir))
+            # In a cluster its node's object tells of it, and nobody asks here once its pod is gone.
+            stack.enter_context(runtime.locked(arguments.runtime_dir, kept=arguments.node is None))
             clock = stack.enter_context(signals_taken())
             sinks = _sinks(arguments, stack)
             policy = file or _joined(arguments, sinks, stack)

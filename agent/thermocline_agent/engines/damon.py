@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from thermocline_agent import frames as sets
 from thermocline_agent import owners
 from thermocline_agent.engines.engine import Outcome, Request, Result, Results
-from thermocline_agent.kdamonds import MOVER, Kdamonds
-from thermocline_kernel import cgroup, process_stat
+from thermocline_agent.kdamonds import MOVER, Kdamonds, cpu_seconds
+from thermocline_kernel import cgroup
 from thermocline_kernel.damon import Action, CgroupFilter, Context, Range, Scheme
 from thermocline_kernel.errors import Failed, KernelInterfaceError, Unavailable
 from thermocline_kernel.host import PAGE_BYTES, Host
@@ -87,7 +87,8 @@ class Damon:
         try:
             applied = self._wait(moves.pfns.size * PAGE_BYTES)
             pid = admin.pid(MOVER)
-            seconds = process_stat.read(self.host, pid).cpu_seconds if pid is not None else 0.0
+            # In a container nobody can tell, and none is counted.
+            seconds = (cpu_seconds(self.host, pid) or 0.0) if pid is not None else 0.0
         finally:
             admin.stop(MOVER)
         results[run] = self._seen(moves, applied)

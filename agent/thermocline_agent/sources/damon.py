@@ -15,10 +15,9 @@ import numpy as np
 
 from thermocline_agent import frames as sets
 from thermocline_agent.frames import Frames
-from thermocline_agent.kdamonds import MONITOR, Kdamonds
+from thermocline_agent.kdamonds import MONITOR, Kdamonds, cpu_seconds
 from thermocline_agent.sources.pacing import resized
 from thermocline_agent.sources.source import ACCESSES_PER_BIT, Observation, Scale
-from thermocline_kernel import process_stat
 from thermocline_kernel.damon import Action, Context, Range, Scheme, TriedRegions
 from thermocline_kernel.errors import Unavailable
 from thermocline_kernel.host import PAGE_BYTES, Host
@@ -32,6 +31,9 @@ _SAMPLES: Final = 20
 _AGGREGATIONS: Final = 4
 _SAMPLE_US_LOWEST: Final = 5_000
 _SAMPLE_US_HIGHEST: Final = 250_000
+# What a sample of a region is taken to cost where the kernel's thread cannot be seen: more than it does on a machine of
+# today, where it walks the few mappings of one page.
+_ASSUMED_SAMPLE_SECONDS: Final = 10e-6
 # How often regions are asked for before it is said that nothing is known.
 _TRIES: Final = 3
 
@@ -63,8 +65,8 @@ class Damon:
         regions = self._regions()
         own_seconds = time.thread_time() - began
         now = time.monotonic()
-        kernel_seconds = self._kernel_seconds()
         elapsed = now - self._observed
+        kernel_seconds = self._kernel_seconds(elapsed)
         self._observed = now
         found = observation(self._frames, regions, _SAMPLES, own_seconds + kernel_seconds)
         wanted = resized(
@@ -98,20 +100,32 @@ class Damon:
         self._pid = admin.pid(MONITOR)
         self._cpu_seconds = 0.0
         self._observed = time.monotonic()
-        self._kernel_seconds()
+        self._kernel_seconds(0.0)
 
-    def _kernel_seconds(self) -> float:
-        """CPU that the kernel's thread has used since the last time."""
+    def _kernel_seconds(self, elapsed: float) -> float:
+        """CPU that the kernel's thread has used since the last time, so many seconds ago."""
         if self._pid is None:
             raise Unavailable("DAMON", "its thread has ended: somebody switched it off")
-        before, self._cpu_seconds = self._cpu_seconds, process_stat.read(self.host, self._pid).cpu_seconds
-        return max(0.0, self._cpu_seconds - before)
+        used = cpu_seconds(self.host, self._pid)
+        if used is None:
+            return assumed_seconds(self.regions_max, self.interval_seconds, elapsed)
+        before, self._cpu_seconds = self._cpu_seconds, used
+        return max(0.0, used - before)
+
+
+def assumed_seconds(regions: int, interval_seconds: float, elapsed: float) -> float:
+    """CPU that monitoring so many regions takes at most, where nobody can tell. Pure."""
+    return regions * _ASSUMED_SAMPLE_SECONDS * elapsed / (_sample_us(interval_seconds) / 1e6)
+
+
+def _sample_us(interval_seconds: float) -> int:
+    sample_us = int(interval_seconds * 1e6 / _AGGREGATIONS / _SAMPLES)
+    return min(_SAMPLE_US_HIGHEST, max(_SAMPLE_US_LOWEST, sample_us))
 
 
 def context(ranges: tuple[Range, ...], interval_seconds: float, regions_max: int) -> Context:
     """What the kernel is told for an interval of the agent's. Pure."""
-    sample_us = int(interval_seconds * 1e6 / _AGGREGATIONS / _SAMPLES)
-    sample_us = min(_SAMPLE_US_HIGHEST, max(_SAMPLE_US_LOWEST, sample_us))
+    sample_us = _sample_us(interval_seconds)
     # Applied at every other sample, a scheme that does nothing lets regions be read without long waiting.
     watch = Scheme(Action.STAT, apply_us=2 * sample_us)
     return Context(ranges, sample_us, _SAMPLES * sample_us, max(10, regions_max // 10), regions_max, (watch,))

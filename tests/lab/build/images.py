@@ -24,7 +24,8 @@ from tests.lab.errors import LabError
 
 PAUSE = LAB / "pause"
 DOCKERFILE = CHECKOUT / "Dockerfile"
-CONTEXT = (DOCKERFILE, CHECKOUT / ".dockerignore", CHECKOUT / "README.md", CHECKOUT / "LICENSE")
+LOCKS = CHECKOUT / "images"
+CONTEXT = (DOCKERFILE, CHECKOUT / ".dockerignore", CHECKOUT / "README.md", CHECKOUT / "LICENSE", LOCKS)
 TARGETS = ("agent", "operator")
 BASE_PACKAGES = ("python3", "python3-venv", "ca-certificates")
 # Run by mmdebstrap with the new root as $1: Python is where the public image has it, no mirror is named.

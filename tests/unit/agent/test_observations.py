@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.kernel import trees
+from thermocline_agent import kdamonds
 from thermocline_agent.frames import Frames, total_pages
 from thermocline_agent.sources import damon, lru
 from thermocline_agent.sources.counting import by_page, observation
@@ -244,3 +245,24 @@ def test_no_region_is_nothing_known() -> None:
     told = damon.observation((Frames(0, 9),), TriedRegions(nothing, nothing, nothing, nothing), 20, 0.1)
     assert (told.covered, told.pages.size) == ((), 0)
     assert not told.of(Frames(0, 9))[1].any()
+
+
+@pytest.mark.parametrize(("namespace", "seconds"), [("pid:[4026531836]", 1.21), ("pid:[4026532301]", None)])
+def test_a_kdamond_is_hidden_from_containers_and_a_process_of_its_number_is_not_taken_for_it(
+    tmp_path: Path, namespace: str, seconds: float | None
+) -> None:
+    host = trees.host(tmp_path)
+    (host.proc / "thread-self/ns").mkdir(parents=True)
+    (host.proc / "thread-self/status").write_text("CapEff:\t0\nSeccomp:\t0\n")
+    (host.proc / "thread-self/ns/pid").symlink_to(namespace)
+    (host.proc / "71").mkdir()
+    (host.proc / "71/stat").write_text(
+        "71 (kdamond.0) S 2 0 0 0 -1 2129984 0 0 0 0 3 118 0 0 20 0 1 0 2231 0\n"
+    )
+    assert kdamonds.cpu_seconds(host, 71) == seconds
+
+
+def test_what_monitoring_costs_is_assumed_by_regions_and_samples() -> None:
+    # An interval of 8 s has 80 samples, one each tenth of a second: 10 us of 1000 regions.
+    assert damon.assumed_seconds(1000, 8.0, 8.0) == pytest.approx(0.8)
+    assert damon.assumed_seconds(1000, 8.0, 0.0) == 0.0

@@ -125,3 +125,34 @@ def test_a_signal_that_another_thread_is_handed_ends_a_wait_too() -> None:
         process.send_signal(signal.SIGTERM)
         assert process.stdout.read() == "end\n"
     assert process.returncode == 0
+
+
+def test_an_agent_that_leaves_nothing_removes_its_files_and_a_killed_ones(tmp_path: Path) -> None:
+    with runtime.locked(tmp_path):
+        state.StateFile(tmp_path).publish(REPORT)
+    assert {path.name for path in tmp_path.iterdir()} == {"agent.lock", "state.json"}
+    with runtime.locked(tmp_path, kept=False):
+        assert state.read(tmp_path).running
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_whose_file_was_removed_meanwhile_is_not_taken_for_the_machines(tmp_path: Path) -> None:
+    """An agent that opened the file of one that then ended, removing it, would share the machine with the next."""
+    opened = os.open
+    ended = False
+
+    def late(path: Path, flags: int, mode: int = 0o777) -> int:
+        nonlocal ended
+        file = opened(path, flags, mode)
+        if not ended:
+            ended = True
+            path.unlink()
+        return file
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "open", late)
+        with runtime.locked(tmp_path):
+            assert ended
+            assert (tmp_path / "agent.lock").read_text() == f"{os.getpid()}\n"
+            with pytest.raises(runtime.AlreadyRunning), runtime.locked(tmp_path):
+                pass

@@ -167,7 +167,9 @@ def test_the_probe_looks_at_the_rights_of_this_thread(tmp_path: Path) -> None:
 def test_what_a_failed_call_means(
     number: int, mode: Mode, effective: int, initial: bool, verdict: Verdict, words: str
 ) -> None:
-    found = move_phy_pages.explain(failure_of(NAME, number), 600, Rights(mode, effective, initial))
+    found = move_phy_pages.explain(
+        failure_of(NAME, number), 600, Rights(mode, effective, initial, initial_pid_namespace=True)
+    )
     assert found.verdict is verdict
     assert words in found.sentence
 

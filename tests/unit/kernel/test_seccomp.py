@@ -45,7 +45,21 @@ def test_rights_are_read(tmp_path: Path, mode: Mode) -> None:
 
 def test_another_user_namespace_is_told_apart(tmp_path: Path) -> None:
     host = thread(tmp_path, STATUS.format(caps="0", mode=0), "user:[4026532301]")
-    assert not seccomp.own(host).initial_user_namespace
+    rights = seccomp.own(host)
+    assert (rights.initial_user_namespace, rights.initial_pid_namespace) == (False, True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a PID namespace")
+def test_a_pid_namespace_is_seen() -> None:
+    program = (
+        "from thermocline_kernel import seccomp; from thermocline_kernel.host import Host\n"
+        "print(seccomp.own(Host()).initial_pid_namespace)"
+    )
+    done = subprocess.run(
+        ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", program],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "False\n"
 
 
 def test_a_kernel_without_namespaces_and_seccomp_has_neither(tmp_path: Path) -> None:
