@@ -195,9 +195,7 @@ def test_who_slept_past_its_lease_writes_no_more(objects: Objects, audit: Audit,
 
 
 @pytest.mark.usefixtures("played")
-def test_a_hundred_policies_and_one_that_makes_no_sense(
-    objects: Objects, audit: Audit, tmp_path: Path
-) -> None:
+def test_a_hundred_policies_at_once(objects: Objects, audit: Audit, tmp_path: Path) -> None:
     with operators.running(objects.server.kubeconfig, tmp_path / "operator.log"):
         objects.settle(*NODES)
         audit.mark()
