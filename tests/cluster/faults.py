@@ -26,6 +26,7 @@ EMPTY = "empty"  # a list has no items
 SHORT = "short"  # a list lacks half of its items, and says nothing of it
 CUT = "cut"  # a body ends in the middle
 EXPIRED = "expired"  # a watch is taken, and brings an ERROR event of status 410
+OLD = "old"  # what is written has a version of long ago, as when etcd was restored from a copy
 SLOW = "slow"  # an answer takes longer than a client waits
 # The operator gives a request up after 8 s.
 _SLOW_SECONDS = 10.0
@@ -175,8 +176,11 @@ def _refusal(status: int) -> dict[str, Any]:
 
 
 def _spoilt(body: bytes, fault: str | None) -> bytes:
-    if fault not in (EMPTY, SHORT):
+    if fault not in (EMPTY, SHORT, OLD):
         return body
     found = json.loads(body)
+    if fault == OLD:
+        found["metadata"]["resourceVersion"] = "1"
+        return json.dumps(found).encode()
     found["items"] = [] if fault == EMPTY else found["items"][::2]
     return json.dumps(found).encode()

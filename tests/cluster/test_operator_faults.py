@@ -11,7 +11,7 @@ import pytest
 
 from tests.cluster import faults, operators
 from tests.cluster.agents import Agents
-from tests.cluster.faults import AWAY, CUT, EMPTY, EXPIRED, SHORT, SILENT, SLOW, Fault, Proxy
+from tests.cluster.faults import AWAY, CUT, EMPTY, EXPIRED, OLD, SHORT, SILENT, SLOW, Fault, Proxy
 from tests.cluster.operators import FAST, NODES, Audit, Objects
 
 pytestmark = pytest.mark.cluster
@@ -207,3 +207,17 @@ def test_a_hundred_policies_at_once(objects: Objects, audit: Audit, tmp_path: Pa
             for each in objects.items("memorytierpolicies")
         } == {f"p{number:03}": "Ready" if number == 99 else "Superseded" for number in range(100)})  # fmt: skip
     assert {each["spec"]["policy"] for each in objects.tier_nodes().values()} == {"p099"}
+
+
+@pytest.mark.usefixtures("played")
+def test_an_operator_that_lived_through_a_restored_etcd_ends(
+    objects: Objects, proxy: Proxy, audit: Audit, tmp_path: Path
+) -> None:
+    log = tmp_path / "operator.log"
+    with operators.running(proxy.kubeconfig(tmp_path / "kubeconfig"), log) as operator:
+        objects.settle(*NODES)
+        audit.mark()
+        proxy.fault = lambda method, path: OLD if method == "PUT" and "/leases/" in path else None
+        assert operator.process.wait(60) == 1
+    assert "etcd was restored" in log.read_text()
+    assert audit.writes_by_name("memorytiernodes") == {}
