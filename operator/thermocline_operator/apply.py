@@ -95,9 +95,13 @@ class Api:
         path = f"{self._path(kind, name)}{subresource and f'/{subresource}'}?{query}"
         return self.ask("PATCH", path, manifest, content=_APPLY).body
 
-    def delete(self, kind: Kind, name: str, uid: str) -> None:
-        """Delete an object, but not another of the same name. Raises ApiError; Gone when it is not there."""
-        self.ask("DELETE", self._path(kind, name), {"preconditions": {"uid": uid}})
+    def delete(self, kind: Kind, name: str, uid: str, version: int) -> None:
+        """Delete an object as it was at a version, and no other of the name.
+
+        Raises Conflict when it has changed, Gone when it is not there, else ApiError.
+        """
+        known = {"uid": uid, "resourceVersion": str(version)}
+        self.ask("DELETE", self._path(kind, name), {"preconditions": known})
 
     def versions(self, kind: Kind) -> dict[str, int]:
         """The resourceVersions of all objects of a kind, by name, page by page to the end. Raises ApiError."""

@@ -6,7 +6,7 @@ whoever goes on after a crash finds the record of what was begun.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -36,6 +36,7 @@ class NodeWrite:
 class Decision:
     """What is to be done, in this order; `doubts` first, and then decide again.
 
+    unread: revisions of a policy that there may be, though they are not known; its status says so.
     wake_at: when to decide again though nothing has happened.
     """
 
@@ -45,6 +46,7 @@ class Decision:
     removed_nodes: tuple[TierNode, ...] = ()
     removed_revisions: tuple[Revision, ...] = ()
     statuses: Mapping[str, PolicyStatus] = field(default_factory=dict, hash=False)
+    unread: Mapping[str, frozenset[Doubt]] = field(default_factory=dict, hash=False)
     wake_at: datetime | None = None
 
     @property
@@ -61,18 +63,24 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
     writes: list[NodeWrite] = []
     removed: list[Revision] = []
     statuses: dict[str, PolicyStatus] = {}
+    unread: dict[str, frozenset[Doubt]] = {}
     wakes: list[datetime] = []
     for policy in sorted(snapshot.policies.values(), key=lambda each: each.name):
         if policy.is_leaving:
             continue
         if policy.problem is not None:
             statuses[policy.name] = status.status_of_invalid(policy, now)
+            held = (each for each in governance.held if snapshot.tier_nodes[each].policy == policy.name)
+            writes += _pauses(snapshot, held, policy)
             continue
-        unread = _unread_revisions(snapshot, policy)
-        if unread:
+        missing = _unread_revisions(snapshot, policy)
+        if missing:
             # A record that was overlooked may say that the target was given up, or what to go back to.
-            doubts |= unread
-            writes += _pauses(snapshot, governance, policy)
+            doubts |= missing
+            writes += _pauses(snapshot, governance.nodes_of(policy.name), policy)
+            unread[policy.name] = frozenset(missing)
+            names = sorted(each.name for each in missing)
+            statuses[policy.name] = status.status_of_unread(policy, names, now)
             continue
         view = _view(snapshot, governance, policy, now)
         at, step = view.at, view.step
@@ -100,6 +108,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
         removed_nodes=gone,
         removed_revisions=tuple(removed),
         statuses=statuses,
+        unread=unread,
         wake_at=min(wakes, default=None),
     )
 
@@ -186,10 +195,10 @@ def _kept(snapshot: Snapshot, tier_node: TierNode, *, paused: bool) -> Iterator[
     )
 
 
-def _pauses(snapshot: Snapshot, governance: Governance, policy: Policy) -> Iterator[NodeWrite]:
-    """The nodes of a paused policy that go on moving: to stop them, nothing need be known of its rollout."""
+def _pauses(snapshot: Snapshot, names: Iterable[str], policy: Policy) -> Iterator[NodeWrite]:
+    """The nodes of a paused policy that go on moving: to stop them, nothing else need be known of it."""
     if policy.paused:
-        for name in governance.nodes_of(policy.name):
+        for name in names:
             tier_node = snapshot.tier_nodes.get(name)
             if tier_node is not None and not tier_node.paused:
                 yield from _kept(snapshot, tier_node, paused=True)

@@ -82,7 +82,7 @@ def trips(tier_node: TierNode) -> frozenset[AbortReason]:
     found = {
         reason
         for reason, condition in _tripping(tier_node.report)
-        if before.get(condition.type) != condition.last_transition_time
+        if before.get(_named(condition)) != condition.last_transition_time
     }
     if _was_killed(tier_node.report, tier_node.given):
         found.add(AbortReason.OOM_KILLS)
@@ -99,7 +99,7 @@ def given_now(tier_node: TierNode | None, now: datetime) -> Given:
     report = None if tier_node is None else tier_node.report
     if report is None:
         return Given(now)
-    before = {condition.type: condition.last_transition_time for _, condition in _tripping(report)}
+    before = {_named(condition): condition.last_transition_time for _, condition in _tripping(report)}
     return Given(now, before, report.oom_kills, report.counting_since)
 
 
@@ -120,6 +120,11 @@ def trouble(policy: Policy, report: Report) -> Condition | None:
     if policy.kernel_tiering is KernelTiering.REFUSE:
         return report.told(NodeCondition.KERNEL_TIERING_ACTIVE)
     return None
+
+
+def _named(condition: Condition) -> str:
+    """A trouble's name: a condition keeps its time when nothing but its reason changes."""
+    return f"{condition.type}/{condition.reason}"
 
 
 def _tripping(report: Report) -> Iterator[tuple[AbortReason, Condition]]:

@@ -42,6 +42,10 @@ class Loop:
     _settle_seconds: float = _SETTLE_SECONDS
     _verified_at: float = field(default_factory=time.monotonic)
 
+    def __post_init__(self) -> None:
+        # Writes to thousands of nodes take longer than a loop may that makes no progress.
+        self.reconciler.on_progress = self._beat
+
     def stop(self) -> None:
         """End the loop; what is being written is written."""
         self._stopped.set()
@@ -50,9 +54,12 @@ class Loop:
     def run(self) -> None:
         """Wait, act, and again."""
         while not self._stopped.is_set():
-            self.beat_at = time.monotonic()
+            self._beat()
             self.dirty.clear()
             self._wait(self._turn())
+
+    def _beat(self) -> None:
+        self.beat_at = time.monotonic()
 
     def _turn(self) -> float:
         """Do what is to be done now; returns for how many seconds nothing is, unless something changes."""
@@ -99,7 +106,7 @@ class Loop:
             for name, version in versions.items()
             if (cache.version(kind, name) or 0) < version
         ]:
-            self.beat_at = time.monotonic()
+            self._beat()
             if self._stopped.is_set() or not self.reconciler.lease.is_held:
                 raise NotActing
             if time.monotonic() > deadline:

@@ -49,10 +49,13 @@ def read_policy(raw: Raw, schema: Schema) -> Policy:
     try:
         found = MemoryTierPolicy.read(schema, bare)
     except InvalidManifest as err:
-        priority = raw.get("spec", {}).get("priority") if isinstance(raw.get("spec"), Mapping) else None
+        spec = raw.get("spec")
+        told: Raw = spec if isinstance(spec, Mapping) else {}
+        priority = told.get("priority")
         return Policy(
             *identity,
             priority=priority if isinstance(priority, int) else _HIGHEST_PRIORITY,
+            paused=told.get("paused") is True,
             status=_policy_status(raw),
             is_leaving=is_leaving,
             problem=str(err)[:_LONGEST_PROBLEM],

@@ -58,6 +58,7 @@ class Reconciler:
     lease: Lease
     clock: Clock
     monotonic: Callable[[], float] = time.monotonic
+    on_progress: Callable[[], None] = field(default=lambda: None)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(CONNECTIONS))
     _told_at: dict[str, float] = field(default_factory=dict)
     _futile: dict[str, tuple[NodeWrite, str | None]] = field(default_factory=dict)
@@ -140,6 +141,7 @@ class Reconciler:
                 raise NotActing
             try:
                 write(thing)
+                self.on_progress()
             except (ApiError, KeyError, TypeError, ValueError) as err:
                 _log.warning("a write failed: %s", err)
                 metrics.WRITES.labels(type(thing).__name__, "failed").inc()
@@ -171,8 +173,11 @@ class Reconciler:
 
     def _remove_node(self, tier_node: TierNode) -> None:
         seen = self.cache.known(Kind.TIER_NODE, tier_node.name)
+        if seen is None or seen.value != tier_node:
+            # It is not as it was when that was decided.
+            return
         try:
-            self.api.delete(Kind.TIER_NODE, tier_node.name, tier_node.uid)
+            self.api.delete(Kind.TIER_NODE, tier_node.name, tier_node.uid, seen.version)
         except Gone:
             _log.info("MemoryTierNode %s is gone already", tier_node.name)
         self.cache.settle(Kind.TIER_NODE, tier_node.name, None, seen)
@@ -184,7 +189,7 @@ class Reconciler:
             raw = self.api.get(Kind.REVISION, revision.name)
             if seen is None or int(raw["metadata"]["resourceVersion"]) != seen.version:
                 return
-            self.api.delete(Kind.REVISION, revision.name, raw["metadata"]["uid"])
+            self.api.delete(Kind.REVISION, revision.name, raw["metadata"]["uid"], seen.version)
         except Gone:
             _log.info("ControllerRevision %s is gone already", revision.name)
         self.cache.settle(Kind.REVISION, revision.name, None, seen)
@@ -195,7 +200,8 @@ class Reconciler:
         told = []
         for name, status in decision.statuses.items():
             before = snapshot.policies[name].status
-            if status == before:
+            if status == before or decision.unread.get(name, frozenset()) & self._unanswered:
+                # What an API server did not answer is not said to be unreadable.
                 continue
             is_soon = status.phase is Phase.PROGRESSING or _matched(before) != _matched(status)
             pause = _PROGRESS_SECONDS if is_soon else _COUNTS_SECONDS

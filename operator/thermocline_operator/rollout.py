@@ -5,9 +5,9 @@
        +---------+--------+--> RollingBack -> RolledBack, or without autoRollback Aborted
 
 At most maxUnavailable nodes are in change or away at a time. A node that is away for longer than a deadline
-(health.py) no longer counts: the rollout goes on without it, and it follows once the rest is done. But where as
+(health.py) is not waited for: the rollout goes on without it, and it follows once the rest is done. But where as
 many nodes that are ready were given the revision and never applied it, the revision may be why, and nothing more
-is given.
+is given. Nodes that are lost still are unavailable: where they take all that may be, one node at a time is given it.
 """
 
 from __future__ import annotations
@@ -65,6 +65,11 @@ class Member:
     @property
     def is_lost(self) -> bool:
         return self.health.presence is Presence.LOST
+
+    @property
+    def has_applied(self) -> bool:
+        """Whether its agent said that it applies what it was given, be it that it fell silent since."""
+        return self.tier_node is not None and self.tier_node.is_applied
 
     @property
     def is_applied(self) -> bool:
@@ -229,7 +234,7 @@ def _wave(at: Situation, marks: Marks) -> Step:
 def _is_stuck(at: Situation) -> bool:
     """Whether too many nodes that are ready have the target and never applied it, and others wait for it."""
     having = at.having()
-    stuck = sum(each.is_lost and each.is_ready for each in having)
+    stuck = sum(each.is_lost and each.is_ready and not each.has_applied for each in having)
     return stuck >= at.most_unavailable and len(having) < len(at.members)
 
 
@@ -247,9 +252,15 @@ def _given(
         *_ordered(revision, [each for each in lost if not at.has(each, revision)]),
     ]
     free = [each for each in waiting if each.health.presence is Presence.CHANGING]
-    room = max(0, at.most_unavailable - sum(each.health.counts for each in at.members))
-    for member in [*costing[:room], *_ordered(revision, free)][:most]:
+    for member in [*costing[: _room(at)], *_ordered(revision, free)][:most]:
         yield member.name, revision
+
+
+def _room(at: Situation) -> int:
+    """How many more nodes may become unavailable. Lost ones are unavailable, but never leave room for none."""
+    awaited = sum(each.health.counts for each in at.members)
+    lost = sum(each.is_lost for each in at.members)
+    return max(0 if awaited else 1, at.most_unavailable - awaited - lost)
 
 
 def _ordered(revision: Revision | None, members: Sequence[Member]) -> list[Member]:

@@ -44,7 +44,7 @@ class Node:
 class Given:
     """When a node was given its revision, and what it had suffered before that.
 
-    `before` are the conditions that told of trouble then, by type, with the time of their transition: one that
+    `before` are the conditions that told of trouble then, as TYPE/REASON, with the time of their transition: one that
     has the same time now is the same trouble, and not the revision's fault. No clock is compared with another's.
     """
 
@@ -103,7 +103,7 @@ class TierNode:
 class Policy:
     """A MemoryTierPolicy. `settings` are as the API server returns them, defaults applied; `digest` is theirs.
 
-    One that breaks the schema has `problem`, and beside it only a priority, if that can be read.
+    One that breaks the schema has `problem`, and beside it only a priority and a pause, if those can be read.
     """
 
     name: str

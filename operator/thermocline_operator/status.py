@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -72,6 +72,28 @@ def status_of_invalid(policy: Policy, now: datetime) -> PolicyStatus:
         phase=Phase.INVALID,
         revisions=policy.status.revisions,
         conditions=updated(policy.status.conditions, (accepted, ready)),
+    )
+
+
+def status_of_unread(policy: Policy, names: Sequence[str], now: datetime) -> PolicyStatus:
+    """The status of a policy whose record cannot be read: what it said of nodes is left, and why nothing is done."""
+    message = _cut(
+        f"ControllerRevision {', '.join(names)} may be there, but cannot be read: until it can, no node is given"
+        " anything but a pause. Correct it, or delete it to have the rollout begin anew."
+    )
+    reason = "RevisionUnreadable"
+    valid = "The policy is valid."
+    conditions = (
+        Condition(PolicyCondition.ACCEPTED, Status.TRUE, "Valid", valid, now, policy.generation),
+        Condition(PolicyCondition.PROGRESSING, Status.UNKNOWN, reason, message, now, policy.generation),
+        Condition(PolicyCondition.READY, Status.UNKNOWN, reason, message, now, policy.generation),
+        Condition(PolicyCondition.DEGRADED, Status.TRUE, reason, message, now, policy.generation),
+    )
+    return replace(
+        policy.status,
+        observed_generation=policy.generation,
+        phase=Phase.PAUSED if policy.paused else Phase.DEGRADED,
+        conditions=updated(policy.status.conditions, conditions),
     )
 
 

@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,11 @@ SILENT = "silent"  # a watch is taken, and brings nothing
 EMPTY = "empty"  # a list has no items
 SHORT = "short"  # a list lacks half of its items, and says nothing of it
 CUT = "cut"  # a body ends in the middle
+EXPIRED = "expired"  # a watch is taken, and brings an ERROR event of status 410
+OLD = "old"  # what is written has a version of long ago, as when etcd was restored from a copy
+SLOW = "slow"  # an answer takes longer than a client waits
+# The operator gives a request up after 8 s.
+_SLOW_SECONDS = 10.0
 Fault = Callable[[str, str], int | str | None]
 
 
@@ -113,10 +119,16 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == SILENT:
             self._begin(200)
             threading.Event().wait(60)
+        elif fault == EXPIRED:
+            self._begin(200)
+            error = json.dumps({"type": "ERROR", "object": _refusal(410)})
+            self.wfile.write(f"{error}\n".encode())
         elif isinstance(fault, int):
             self._say(fault, json.dumps(_refusal(fault)).encode())
         else:
             with suppress(OSError, http.client.HTTPException):
+                if fault == SLOW:
+                    time.sleep(_SLOW_SECONDS)
                 self._forward(body, fault)
 
     def _forward(self, body: bytes, fault: str | None) -> None:
@@ -164,8 +176,11 @@ def _refusal(status: int) -> dict[str, Any]:
 
 
 def _spoilt(body: bytes, fault: str | None) -> bytes:
-    if fault not in (EMPTY, SHORT):
+    if fault not in (EMPTY, SHORT, OLD):
         return body
     found = json.loads(body)
+    if fault == OLD:
+        found["metadata"]["resourceVersion"] = "1"
+        return json.dumps(found).encode()
     found["items"] = [] if fault == EMPTY else found["items"][::2]
     return json.dumps(found).encode()

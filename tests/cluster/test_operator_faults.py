@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.cluster import faults, operators
 from tests.cluster.agents import Agents
-from tests.cluster.faults import AWAY, CUT, EMPTY, SHORT, SILENT, Fault, Proxy
+from tests.cluster.faults import AWAY, CUT, EMPTY, EXPIRED, OLD, SHORT, SILENT, SLOW, Fault, Proxy
 from tests.cluster.operators import FAST, NODES, Audit, Objects
 
 pytestmark = pytest.mark.cluster
@@ -139,3 +140,84 @@ def test_no_wave_begins_on_what_a_silent_watch_does_not_tell(
         objects.wait("it is given up", lambda: "RollingBack" in objects.events("default"))
         assert f"PingPong on {canary}" in objects.condition("default", "Progressing")["message"]
     assert audit.writes_by_name("memorytiernodes") == {canary: 2}
+
+
+@pytest.mark.usefixtures("played")
+def test_watches_that_expire_are_begun_anew(objects: Objects, proxy: Proxy, tmp_path: Path) -> None:
+    with operators.running(proxy.kubeconfig(tmp_path / "kubeconfig"), tmp_path / "operator.log"):
+        objects.settle(*NODES)
+        chance = random.Random(5)  # noqa: S311 - not for secrets
+        proxy.fault = lambda _, path: EXPIRED if "watch=true" in path and chance.random() < 0.5 else None
+        proxy.drop()
+        objects.policy("default", rollout=FAST)
+        for _ in range(5):
+            time.sleep(1)
+            proxy.drop()
+        objects.wait("watches expired", lambda: proxy.faults >= 2)
+        objects.wait_ready("default")
+        assert set(objects.revisions().values()) == {objects.status("default")["revisions"]["target"]}
+
+
+@pytest.mark.usefixtures("played")
+def test_writes_that_are_answered_too_late_are_no_other_writes(
+    objects: Objects, proxy: Proxy, audit: Audit, tmp_path: Path
+) -> None:
+    with operators.running(proxy.kubeconfig(tmp_path / "kubeconfig"), tmp_path / "operator.log"):
+        objects.settle(*NODES)
+        audit.mark()
+        chance = random.Random(7)  # noqa: S311 - not for secrets
+        proxy.fault = lambda method, _: SLOW if method == "PATCH" and chance.random() < 0.2 else None
+        objects.policy("default", rollout=FAST)
+        objects.wait_ready("default", 300)
+    assert proxy.faults
+    assert set(audit.writes_by_name("memorytiernodes")) == set(NODES)
+    assert set(objects.revisions().values()) == {objects.status("default")["revisions"]["target"]}
+
+
+@pytest.mark.usefixtures("played")
+def test_who_slept_past_its_lease_writes_no_more(objects: Objects, audit: Audit, tmp_path: Path) -> None:
+    kubeconfig = objects.server.kubeconfig
+    with operators.running(kubeconfig, tmp_path / "first.log", ("--identity", "first")) as first:
+        objects.settle(*NODES)
+        objects.policy("default", rollout=FAST)
+        objects.wait_ready("default")
+        first.process.send_signal(signal.SIGSTOP)
+        with operators.running(kubeconfig, tmp_path / "second.log", ("--identity", "second")):
+            objects.wait("the other acts", lambda: "acting" in (tmp_path / "second.log").read_text())
+            audit.mark()
+            # What the first would write, if it went by what it knew.
+            objects.patch("default", {"hotness": {"interval": "30s"}})
+            first.process.send_signal(signal.SIGCONT)
+            objects.wait_ready("default")
+            time.sleep(10)
+        assert first.process.poll() is None
+    assert audit.writes_by_name("memorytiernodes") == dict.fromkeys(NODES, 1)
+
+
+@pytest.mark.usefixtures("played")
+def test_a_hundred_policies_at_once(objects: Objects, audit: Audit, tmp_path: Path) -> None:
+    with operators.running(objects.server.kubeconfig, tmp_path / "operator.log"):
+        objects.settle(*NODES)
+        audit.mark()
+        for number in range(100):
+            objects.policy(f"p{number:03}", priority=number, rollout=FAST)
+        objects.wait_ready("p099")
+        objects.wait("all others are superseded", lambda: {
+            each["metadata"]["name"]: each.get("status", {}).get("phase")
+            for each in objects.items("memorytierpolicies")
+        } == {f"p{number:03}": "Ready" if number == 99 else "Superseded" for number in range(100)})  # fmt: skip
+    assert {each["spec"]["policy"] for each in objects.tier_nodes().values()} == {"p099"}
+
+
+@pytest.mark.usefixtures("played")
+def test_an_operator_that_lived_through_a_restored_etcd_ends(
+    objects: Objects, proxy: Proxy, audit: Audit, tmp_path: Path
+) -> None:
+    log = tmp_path / "operator.log"
+    with operators.running(proxy.kubeconfig(tmp_path / "kubeconfig"), log) as operator:
+        objects.settle(*NODES)
+        audit.mark()
+        proxy.fault = lambda method, path: OLD if method == "PUT" and "/leases/" in path else None
+        assert operator.process.wait(60) == 1
+    assert "etcd was restored" in log.read_text()
+    assert audit.writes_by_name("memorytiernodes") == {}

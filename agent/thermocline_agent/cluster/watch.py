@@ -95,6 +95,10 @@ class Watch:
                 _log.warning("%s brought what is no object: %r", self.resource.path, err)
                 self._version = None
                 self._wait(None)
+            except Exception:  # noqa: BLE001 - a watch that ended would be an agent that hears nothing more
+                _log.exception("the watch of %s failed: listing anew", self.resource.path)
+                self._version = None
+                self._wait(None)
             else:
                 # A server that ends every watch at once is not asked as fast as it answers.
                 if time.monotonic() - began < 1.0:

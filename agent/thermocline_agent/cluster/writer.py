@@ -80,6 +80,11 @@ class Writer:
                 _log.warning("the status was not written: %s", err)
                 self._pause(backoff.pause_seconds(self._chance(), err.pause_seconds))
                 continue
+            except Exception:  # noqa: BLE001 - a writer that ended would be an agent that is silent
+                backoff = backoff.failed()
+                _log.exception("the status could not be written")
+                self._pause(backoff.pause_seconds(self._chance(), None))
+                continue
             backoff = Backoff()
             with self._lock:
                 if self._uid == uid:

@@ -193,3 +193,10 @@ class TestCache:
         with pytest.raises((KeyError, ValueError)):
             cache.put(Kind.REVISION, {"metadata": meta("somebody-elses"), "data": {}, "revision": 1})
         assert cache.snapshot().revisions == {}
+
+
+@pytest.mark.parametrize(("said", "paused"), [(True, True), ("yes", False), (None, False)])
+def test_a_pause_is_read_of_a_policy_that_has_a_problem(said: Any, paused: bool) -> None:
+    found = reading.read_policy(raw_policy({"mode": "Nonsense", "paused": said}), SCHEMA)
+    assert found.problem is not None
+    assert found.paused is paused

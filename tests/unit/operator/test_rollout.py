@@ -294,3 +294,22 @@ def test_losers_name_the_winner() -> None:
         "Of the nodes that this policy selects, older governs 6 nodes (the same priority 100, but older)."
     )
     assert status.phase is Phase.SUPERSEDED
+
+
+def test_what_tripped_before_for_another_reason_hides_nothing() -> None:
+    sim = begun(2, rollout=rollout(canary=2, most=2))
+    for name in NAMES[:2]:
+        sim.answer(name, trips=AbortReason.PING_PONG)
+    sim.deliver_all()
+    sim.reconcile()
+    since = sim.now
+    sim.wait(5)
+    sim.answer("n0", trips=AbortReason.PRESSURE)
+    found = sim.truth.tier_nodes["n0"]
+    assert found.report is not None
+    # The guard was tripped all the time: its condition's status, and so its time, is the same.
+    conditions = tuple(replace(each, last_transition_time=since) for each in found.report.conditions)
+    sim.truth.tier_nodes["n0"] = replace(found, report=replace(found.report, conditions=conditions))
+    sim.deliver_all()
+    sim.reconcile()
+    assert stage(sim) == "RollingBack"

@@ -173,3 +173,67 @@ def test_who_joins_later_is_served_beside_one_that_never_applies() -> None:
     for _ in range(6):
         turn(sim, "silent")
     assert sim.truth.tier_nodes["joins"].policy == "p"
+
+
+def test_a_revision_that_cannot_be_read_is_told() -> None:
+    sim = begun()
+    done(sim)
+    before = dict(sim.truth.tier_nodes)
+    sim.view.revisions.clear()
+    sim.can_read = False
+    sim.reconcile()
+    assert sim.truth.tier_nodes == before
+    status = sim.truth.policies["p"].status
+    told = find(status.conditions, "Progressing")
+    assert told is not None
+    assert (told.reason, status.phase) == ("RevisionUnreadable", Phase.DEGRADED)
+    (name,) = sim.truth.revisions
+    assert f"ControllerRevision {name} may be there, but cannot be read" in told.message
+    sim.can_read = True
+    done(sim, 2)
+    assert stage(sim) == "Complete"
+    assert sim.truth.policies["p"].status.phase is Phase.READY
+
+
+def test_a_policy_that_breaks_the_schema_can_be_paused() -> None:
+    sim = begun()
+    done(sim)
+    before = dict(sim.truth.tier_nodes)
+    sim.truth.policies["p"] = replace(sim.truth.policies["p"], paused=True, problem="spec.mode: nonsense")
+    sim.deliver_all()
+    sim.reconcile()
+    assert sim.truth.tier_nodes == {name: replace(each, paused=True) for name, each in before.items()}
+
+
+def test_nodes_that_applied_it_and_fell_silent_do_not_stop_a_wave() -> None:
+    sim = begun(rollout=rollout(most=2))
+    while len(having(sim, 1)) < 4:
+        turn(sim)
+    turn(sim)
+    silent = sorted(name for name in having(sim, 1) if sim.truth.tier_nodes[name].is_applied)[:2]
+    for _ in range(30):
+        sim.wait(PROGRESS_DEADLINE.total_seconds() / 2)
+        for name in set(NAMES) - set(silent):
+            sim.answer(name)
+        sim.deliver_all()
+        sim.reconcile()
+    assert having(sim, 1) == set(NAMES)
+    status = sim.truth.policies["p"].status
+    assert (stage(sim), status.phase) == ("Complete", Phase.DEGRADED)
+    degraded = find(status.conditions, "Degraded")
+    assert degraded is not None
+    assert all(f"{name}: has an agent that fell silent" in degraded.message for name in silent)
+
+
+def test_lost_nodes_are_part_of_what_may_be_unavailable() -> None:
+    sim = begun(rollout=rollout(most=3))
+    for name in ("n0", "n1"):
+        sim.truth.nodes[name] = node(name, is_ready=False, since=sim.now - 2 * PROGRESS_DEADLINE)
+    sim.deliver_all()
+    most = 0
+    for _ in range(12):
+        sim.reconcile()
+        most = max(most, len(sim.in_change() - {"n0", "n1"}))
+        turn(sim, "n0", "n1")
+    assert most == 1, "two of the three that may be unavailable are"
+    assert having(sim, 1) >= set(NAMES) - {"n0", "n1"}
