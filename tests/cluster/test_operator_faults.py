@@ -175,22 +175,34 @@ def test_writes_that_are_answered_too_late_are_no_other_writes(
 
 
 @pytest.mark.usefixtures("played")
-def test_who_slept_past_its_lease_writes_no_more(objects: Objects, audit: Audit, tmp_path: Path) -> None:
-    kubeconfig = objects.server.kubeconfig
-    with operators.running(kubeconfig, tmp_path / "first.log", ("--identity", "first")) as first:
+def test_who_slept_past_its_lease_writes_no_more(
+    objects: Objects, proxy: Proxy, audit: Audit, tmp_path: Path
+) -> None:
+    written: list[str] = []
+
+    def witness(method: str, path: str) -> None:
+        if method != "GET" and "/leases" not in path:
+            written.append(f"{method} {path}")
+
+    proxy.fault = witness
+    through_proxy = proxy.kubeconfig(tmp_path / "kubeconfig")
+    with operators.running(through_proxy, tmp_path / "first.log", ("--identity", "first")) as first:
         objects.settle(*NODES)
         objects.policy("default", rollout=FAST)
         objects.wait_ready("default")
+        assert written, "the first acts, and is seen"
         first.process.send_signal(signal.SIGSTOP)
-        with operators.running(kubeconfig, tmp_path / "second.log", ("--identity", "second")):
+        with operators.running(objects.server.kubeconfig, tmp_path / "second.log", ("--identity", "second")):
             objects.wait("the other acts", lambda: "acting" in (tmp_path / "second.log").read_text())
             audit.mark()
+            written.clear()
             # What the first would write, if it went by what it knew.
             objects.patch("default", {"hotness": {"interval": "30s"}})
             first.process.send_signal(signal.SIGCONT)
             objects.wait_ready("default")
             time.sleep(10)
         assert first.process.poll() is None
+        assert written == []
     assert audit.writes_by_name("memorytiernodes") == dict.fromkeys(NODES, 1)
 
 
