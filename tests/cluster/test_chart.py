@@ -188,12 +188,13 @@ def test_roles_are_what_the_pages_say(helm: Path, component: str) -> None:
         if each["kind"].endswith("RoleBinding") and each["subjects"][0]["name"] == f"thermocline-{component}"
     }
     given = {
-        (group, resource, verb)
+        (group, f"{resource}, the one named {name}" if name else resource, verb)
         for each in objects
         if each["kind"] in ("Role", "ClusterRole") and each["metadata"]["name"] in bound
         for rule in each["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
+        for name in rule.get("resourceNames", [None])
         for verb in rule["verbs"]
     }
     assert given == _documented(f"{component}.md")
