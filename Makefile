@@ -4,7 +4,7 @@ PYTHON ?= python3
 # Runs a command in the environment that constraints.txt pins; makes that when it is missing.
 RUN := $(PYTHON) -m tests.environment run
 
-.PHONY: help test check test-kernel test-kernel-debug fuzz-kernel lint docs bench bench-kernel bench-planner bench-agent bench-control lab lab-down demo clean
+.PHONY: help test check test-kernel test-kernel-debug fuzz-kernel lint docs bench bench-kernel bench-planner bench-agent bench-control bench-placement lab lab-down demo clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -57,6 +57,9 @@ bench-agent: ## measure what the agent costs, and write docs/benchmarks/agent.js
 
 bench-control: ## measure operator and agents against an API server, and write docs/benchmarks/control.json
 	$(RUN) python3 -m tests.bench control --json docs/benchmarks/control.json
+
+bench-placement: ## play the workloads and arms that are missing in docs/benchmarks/placement.jsonl, and write the report
+	$(RUN) python3 -m tests.bench.placement
 
 lab: ## start a cluster with a CXL node and print the kubectl line to use
 	$(PYTHON) -m tests.lab cluster up --nodes patched,stock,dram

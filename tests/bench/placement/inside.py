@@ -12,6 +12,7 @@ memory once all of that runs. A line of JSON an arm is printed: the lines of eac
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -81,6 +82,32 @@ def risen(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]
     return {name: after[name] - before.get(name, 0) for name in after if after[name] != before.get(name, 0)}
 
 
+def addresses() -> dict[str, str]:
+    """Where each node's memory begins and ends; a node's is in one piece."""
+    found = {}
+    size = int(Path("/sys/devices/system/memory/block_size_bytes").read_text(), 16)
+    for node in Path("/sys/devices/system/node").glob("node[0-9]*"):
+        blocks = [int(block.name.removeprefix("memory")) for block in node.glob("memory[0-9]*")]
+        number = node.name.removeprefix("node")
+        found[f"START_OF_NODE_{number}"] = str(min(blocks) * size)
+        found[f"END_OF_NODE_{number}"] = str((max(blocks) + 1) * size)
+    return found
+
+
+def administer(path: str, text: str) -> None:
+    """Write a file of DAMON's. It has one lock for all of them, on which nobody waits."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            (DAMON / path).write_text(text)
+        except OSError as err:
+            if err.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise OSError(err.errno, f"{path}: {text}") from err
+            time.sleep(0.05)
+        else:
+            return
+
+
 def reported_rounds() -> int:
     """How many rounds the agent has told of."""
     with contextlib.suppress(FileNotFoundError):
@@ -95,7 +122,7 @@ def moved_by(arm: Mapping[str, Any]) -> Iterator[subprocess.Popen[bytes] | None]
     for path, text in arm.get("sysctls", {}).items():
         Path(path).write_text(text)
     for path, text in arm.get("kdamonds", []):
-        (DAMON / path).write_text(text)
+        administer(path, addresses().get(text, text))
     agent = None
     if "policy" in arm:
         # No arm begins where another ended.
@@ -103,9 +130,7 @@ def moved_by(arm: Mapping[str, Any]) -> Iterator[subprocess.Popen[bytes] | None]
         LOG.unlink(missing_ok=True)
         POLICY.write_text(json.dumps(arm["policy"]))
         with LOG.open("w") as log:
-            agent = subprocess.Popen(
-                ["thermocline-agent", "run", "--policy", POLICY], stdout=log, stderr=log
-            )
+            agent = subprocess.Popen(["thermocline-agent", "run", "--policy", POLICY], stdout=log, stderr=log)
         while reported_rounds() < ROUNDS_BEFORE:
             assert agent.poll() is None, LOG.read_text()
             time.sleep(1)
@@ -116,7 +141,9 @@ def moved_by(arm: Mapping[str, Any]) -> Iterator[subprocess.Popen[bytes] | None]
             agent.send_signal(signal.SIGTERM)
             agent.wait(600)
         if arm.get("kdamonds"):
-            (DAMON / "nr_kdamonds").write_text("0")
+            for kdamond in DAMON.glob("[0-9]*"):
+                administer(f"{kdamond.name}/state", "off")
+            administer("nr_kdamonds", "0")
         # What was on last goes first.
         for path, text in reversed(before.items()):
             Path(path).write_text(text)
@@ -128,7 +155,9 @@ def played(setup: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any]:
     with moved_by(arm) as agent:
         ballast = started(["ballast", str(setup["free_mib"])])
         programs = {
-            group: started([word.replace("HOLD", str(int(arm.get("hold", False)))) for word in words.split()], group)
+            group: started(
+                [word.replace("HOLD", str(int(arm.get("hold", False)))) for word in words.split()], group
+            )
             for group, words in setup["programs"].items()
         }
         before, threads, began = counters(), threads_of_kernel(), time.monotonic()
@@ -137,7 +166,9 @@ def played(setup: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any]:
             assert process.stdin is not None
             process.stdin.write("\n")
             process.stdin.flush()
-        lines = {group: [json.loads(line) for line in process.stdout or ()] for group, process in programs.items()}
+        lines = {
+            group: [json.loads(line) for line in process.stdout or ()] for group, process in programs.items()
+        }
         agent_ns = cpu_ns(agent.pid) - agent_began if agent else 0
         after, threads_after, took = counters(), threads_of_kernel(), time.monotonic() - began
         statuses = [process.wait() for process in programs.values()]
@@ -161,6 +192,8 @@ def main() -> None:
     """Play every arm."""
     setup: dict[str, Any] = json.loads(sys.argv[1])
     shutil.copy("/share/tiers", TIERS)
+    if not Path("/sys/kernel/debug/sched").exists():
+        subprocess.run(["mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug"], check=True)
     for path, text in setup.get("files", {}).items():
         Path(path).write_text(text)
     for name, arm in setup["arms"].items():
