@@ -68,8 +68,9 @@ def text(rows: Sequence[Row]) -> str:
             for gib in MAPPED_GIB
         ),
     ]
+    break_even = f"{found.break_even_of_8:.0f}"
     return f"""\
-Millions of instructions to act on one list of {LIST_PAGES:,} hot pages (100 MiB), from physical addresses to moved pages:
+Millions of instructions to act on one list of {LIST_PAGES:,} hot pages (100 MiB), from addresses to moved pages:
 
 {chr(10).join(lines)}
 
@@ -77,8 +78,8 @@ Millions of instructions to act on one list of {LIST_PAGES:,} hot pages (100 MiB
   move_pages(2), given the right addresses for nothing, {found.virtual:,.0f}; the search comes on top, at
   {found.entry:.0f} instructions for each pagemap entry, whether its page is wanted or not.
 * **Pages that 8 processes map**: move_pages(2) is cheaper once it has the addresses ({found.virtual_of_8:,.0f} against
-  {found.physical_of_8:,.0f}). It wins where fewer than {found.break_even_of_8:.0f} entries have to be read for a page that moves:
-  where more than 1 in {found.break_even_of_8:.0f} of all pages is on the list. The call wins elsewhere.
+  {found.physical_of_8:,.0f}). It wins where fewer than {break_even} entries have to be read for a page that moves:
+  where more than 1 in {break_even} of all that is mapped is on the list. The call wins elsewhere.
 * **DAMON's schemes**, given the same ranges: {found.damon:,.0f} instructions a page, which is the same cost. What the
   call has over them is what it can be told and tells: any list of pages, and what became of each.
 

@@ -100,18 +100,13 @@ class Match:
 
     def fairness(self, arm: str) -> float:
         """Jain's index of what programs have of fast memory, each as a part of what is its own."""
-        parts = [
-            pages / self.workload.entitled(group) for group, pages in self.scores[arm].fast_pages.items()
-        ]
+        parts = [pages / self.workload.entitled for pages in self.scores[arm].fast_pages.values()]
         squares = sum(part * part for part in parts)
         return sum(parts) ** 2 / (len(parts) * squares) if squares else 0.0
 
     def farthest(self, arm: str) -> float:
         """How far the program that is farthest from what is its own is from it, as a part of that."""
-        return max(
-            abs(pages / self.workload.entitled(group) - 1)
-            for group, pages in self.scores[arm].fast_pages.items()
-        )
+        return max(abs(pages / self.workload.entitled - 1) for pages in self.scores[arm].fast_pages.values())
 
     def adapted(self, arm: str) -> int:
         """The first interval that has 90 % of the oracle's hits, from 1; one more than there are if none has."""

@@ -40,12 +40,13 @@ class Workload:
         found = {}
         for group, (law, part, accesses) in self.programs.items():
             pages = int(WORKING_SET_MIB * _PAGES_PER_MIB * part)
-            words = (law, seed, pages, self.entitled(group), INTERVAL_MS, intervals, accesses, "HOLD")
+            words = (law, seed, pages, self.entitled, INTERVAL_MS, intervals, accesses, "HOLD")
             found[group] = " ".join(map(str, words))
         return found | {BYSTANDER: f"bystander {4 * _PAGES_PER_MIB} {INTERVAL_MS} {intervals}"}
 
-    def entitled(self, group: str) -> int:
-        """How many pages of fast memory are a program's: among several, each has the same."""
+    @property
+    def entitled(self) -> int:
+        """How many pages of fast memory are each program's."""
         return CAPACITY_MIB * _PAGES_PER_MIB // len(self.programs)
 
     def rules(self) -> Sequence[Mapping[str, Any]]:
