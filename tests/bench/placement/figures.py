@@ -22,9 +22,12 @@ _ADAPTED: Final = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One run. `hits` are those of each interval; pages are moves, the bystander's apart."""
+    """One run. `hits` are those of each interval, `room` what as many pages could have had; pages are moves, the
+    bystander's apart.
+    """
 
     hits: Sequence[float]
+    room: Sequence[float]
     promoted: int
     moves: int
     back: int
@@ -37,8 +40,17 @@ class Score:
     @property
     def fast_hits(self) -> float:
         """The mean after the warm-up."""
-        settled = self.hits[WARM_UP:] or self.hits
-        return sum(settled) / len(settled)
+        return _settled(self.hits)
+
+    @property
+    def of_room(self) -> float:
+        """What it has of the hits that as many pages could have had."""
+        return _settled(self.hits) / room if (room := _settled(self.room)) else 0.0
+
+
+def _settled(values: Sequence[float]) -> float:
+    settled = values[WARM_UP:] or values
+    return sum(settled) / len(settled)
 
 
 def score(run: Run) -> Score:
@@ -47,24 +59,27 @@ def score(run: Run) -> Score:
     total = sum(accesses for _, _, accesses in workload.programs.values())
     weights = {group: accesses / total for group, (_, _, accesses) in workload.programs.items()}
     lines = {group: run.programs[group] for group in weights}
-    length = min(len(each) for each in lines.values())
     every = [line for each in lines.values() for line in each]
     return Score(
-        hits=[sum(weights[group] * lines[group][n]["hits"] for group in weights) for n in range(length)],
+        hits=_weighted("hits", lines, weights),
+        room=_weighted("room", lines, weights),
         promoted=int(sum(line["up"] for line in every)),
         moves=int(sum(line["up"] + line["down"] for line in every)),
         back=int(sum(line["back"] for line in every)),
         bystander=int(sum(line["up"] + line["down"] for line in run.programs[BYSTANDER])),
-        fast_pages={group: _mean_pages(each) for group, each in lines.items()},
+        fast_pages={group: _settled([line["fast_pages"] for line in each]) for group, each in lines.items()},
         programs_ns=int(sum(line["cpu_ns"] for each in run.programs.values() for line in each)),
         mover_ns=run.agent_ns + sum(run.kernel_ns.values()),
         seconds=run.seconds,
     )
 
 
-def _mean_pages(lines: Sequence[Mapping[str, float]]) -> float:
-    settled = lines[WARM_UP:] or lines
-    return sum(line["fast_pages"] for line in settled) / len(settled)
+def _weighted(
+    name: str, lines: Mapping[str, Sequence[Mapping[str, float]]], weights: Mapping[str, float]
+) -> list[float]:
+    """By interval, the mean over programs."""
+    length = min(len(each) for each in lines.values())
+    return [sum(weights[group] * lines[group][n][name] for group in weights) for n in range(length)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +161,7 @@ class Figure:
 
 FIGURES: Final = (
     Figure("capture", "ratio", 1.0, lambda each: f">= {each.capture}", Match.capture),
+    Figure("of_room", "ratio", 1.0, lambda _: None, lambda match, arm: match.scores[arm].of_room),
     Figure("moves", "ratio", 1.0, lambda each: f"<= {each.moves}", Match.moves),
     Figure("ping_pong", "ratio", 0.0, lambda _: None, Match.ping_pong),
     Figure("promotions", "ratio", None, lambda _: "<= 0.2", Match.promotions),

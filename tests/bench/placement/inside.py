@@ -12,9 +12,11 @@ memory once all of that runs. A line of JSON an arm is printed: the lines of eac
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -30,6 +32,7 @@ DAMON = Path("/sys/kernel/mm/damon/admin/kdamonds")
 POLICY = Path("/run/policy.json")
 LOG = Path("/run/agent.log")
 STATE = Path("/run/thermocline/state.json")
+HUGE_PAGES = Path("/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages")
 # Of /proc/vmstat, what tells of moves between nodes.
 COUNTERS = ("pgmigrate", "pgpromote", "pgdemote", "numa_", "pgsteal_kswapd", "pswp")
 # Rounds that an agent is given before there is anything to move.
@@ -149,10 +152,18 @@ def moved_by(arm: Mapping[str, Any]) -> Iterator[subprocess.Popen[bytes] | None]
             Path(path).write_text(text)
 
 
+def scarce(free_mib: int) -> None:
+    """Leave little more than this of fast memory. What takes the rest is nothing that anybody reclaims or migrates."""
+    (free,) = re.findall(r"MemFree: *(\d+) kB", Path("/sys/devices/system/node/node0/meminfo").read_text())
+    HUGE_PAGES.write_text(str(max((int(free) // 1024 - free_mib) // 2, 0)))
+
+
 def played(setup: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any]:
     """One arm, from programs that start to programs that end."""
     Path("/proc/sys/vm/drop_caches").write_text("3\n")
     with moved_by(arm) as agent:
+        Path("/proc/sys/vm/drop_caches").write_text("3\n")
+        scarce(setup["free_mib"])
         ballast = started(["ballast", str(setup["free_mib"])])
         programs = {
             group: started(
@@ -175,6 +186,7 @@ def played(setup: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any]:
         assert ballast.stdin is not None
         ballast.stdin.close()
         ballast.wait()
+        HUGE_PAGES.write_text("0")
     assert not any(statuses), f"programs ended with {statuses}"
     told = {
         "programs": lines,
@@ -192,6 +204,8 @@ def main() -> None:
     """Play every arm."""
     setup: dict[str, Any] = json.loads(sys.argv[1])
     shutil.copy("/share/tiers", TIERS)
+    # Nobody makes room by what this process does not use now.
+    assert ctypes.CDLL(None).mlockall(3) == 0
     if not Path("/sys/kernel/debug/sched").exists():
         subprocess.run(["mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug"], check=True)
     for path, text in setup.get("files", {}).items():

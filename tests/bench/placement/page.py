@@ -23,7 +23,8 @@ from tests.bench.rows import Row
 
 _KERNELS: Final = ("kernel", "DAMON")
 _COLUMNS: Final = (
-    "arm", "fast hits", "capture", "moves", "ping-pong", "promotions", "adapts in", "mover's CPU", "bystander",
+    "arm", "fast hits", "capture", "MiB", "of its room", "moves", "ping-pong", "promotions", "adapts in", "mover's CPU",
+    "bystander",
 )  # fmt: skip
 
 _HEAD: Final = """\
@@ -46,7 +47,7 @@ so have [the call](kernel.md), [the agent](agent.md) and [the control plane](con
 _METHOD: Final = f"""\
 A node of the lab (`{NODE}`) counts instructions: one is a nanosecond of its clock, and
 what else its host does changes nothing. A program's {WORKING_SET_MIB} MiB all lie on slow memory when it starts.
-Ballast that is locked leaves {CAPACITY_MIB} MiB of fast memory, and {FLOOR_MIB} MiB more that the kernel keeps free.
+Ballast that nobody can move leaves {CAPACITY_MIB} MiB of fast memory, and {FLOOR_MIB} MiB for the kernel's floor.
 Arms play one after the other in the same boot where they can, all with the same seed.
 
 In each of {INTERVALS} intervals of 10 s a program reads its pages 32,768 times by its law. When an interval begins and
@@ -55,7 +56,10 @@ that fast memory serves is the law's weights times the mean of both placements, 
 
 * **fast hits**: that part, the mean of intervals {WARM_UP + 1} to {INTERVALS}.
 * **capture**: (arm - none) / (oracle - none). The oracle knows the rates with which the program means to read, has
-  {CAPACITY_MIB} MiB, and no budget. An arm that finds more room than that may have more than 1.
+  {CAPACITY_MIB} MiB, and no budget. An arm that makes itself more room than that, of what else there is in fast
+  memory or of what the kernel keeps free, may have more than 1.
+* **MiB**: the program's fast memory, so that one sees it. **of its room**: its fast hits, as a part of what as many
+  pages could have served, the right ones: how well pages were chosen, whoever had more of them.
 * **moves**: pages moved, for each that the oracle moves, from the first interval on. Below 1, some never moved.
 * **ping-pong**: the part of moves that bring a page back within 60 s. Moves within an interval that cancel out are not
   seen.
@@ -141,6 +145,8 @@ def _line(match: Match, arm: str) -> list[str]:
         arm,
         f"{score.fast_hits:.3f}",
         f"{match.capture(arm):.3f}",
+        f"{sum(score.fast_pages.values()) / 256:.1f}",
+        f"{score.of_room:.3f}",
         f"{match.moves(arm):.2f}",
         f"{match.ping_pong(arm):.3f}",
         f"{match.promotions(arm):.2f}",
@@ -189,7 +195,9 @@ def _finding(name: str, match: Match) -> str:
     return (
         f"* **{name}**: the best of ours ({best}) captures {match.capture(best):.3f} of what the oracle gains, "
         f"{reached} the target of {target}; the best of the kernel's ({rival}) captures {match.capture(rival):.3f}. "
-        f"{verdict} Pages moved for each that the oracle moves: ours {match.moves(best):.2f}, {rival} {match.moves(rival):.2f}."
+        f"{verdict} Of what its room could serve, ours has {match.scores[best].of_room:.3f} and {rival} "
+        f"{match.scores[rival].of_room:.3f}. Pages moved for each that the oracle moves: ours "
+        f"{match.moves(best):.2f}, {rival} {match.moves(rival):.2f}."
     )
 
 

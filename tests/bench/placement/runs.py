@@ -23,7 +23,7 @@ from tests.commands import node_python
 from tests.lab.errors import LabError
 
 INSIDE: Final = Path(__file__).with_name("inside.py")
-# Nothing but the arm moves pages; with huge pages the kernel keeps twenty times as much memory free.
+# Nothing but the arm moves pages; with transparent huge pages on, the kernel keeps 20 MiB more free.
 QUIET: Final = {
     "/proc/sys/kernel/numa_balancing": "0",
     "/sys/kernel/mm/transparent_hugepage/enabled": "never",

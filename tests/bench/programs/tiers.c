@@ -11,7 +11,8 @@
  * it is its own oracle: when an interval begins it moves the CAPACITY pages with the highest rates to the fast node.
  * The line of an interval has `hits`, what its accesses that fast memory serves are expected to be, of the interval's
  * weights and the mean of where the pages were when it began and when it ended; `best` has the same if the highest
- * rates had all been there. Moves are seen from one question to the next: `up` and `down` to and from the fast node,
+ * rates had all been there, and `room` if the pages there had been those with the highest rates, as many as they were.
+ * Moves are seen from one question to the next: `up` and `down` to and from the fast node,
  * `back` those within 60 s of the page's last.
  *
  * The bystander reads the half of its pages that is on the slow node; the other half is on the fast node, unused. The
@@ -239,6 +240,16 @@ static size_t fast_pages(const int *nodes)
 	return count;
 }
 
+/* What so many pages could serve. */
+static double best_of(size_t pages)
+{
+	double sum = 0;
+
+	for (size_t place = 0; place < pages && place < asked.pages; place++)
+		sum += weights[ranked[place]];
+	return sum;
+}
+
 struct moves {
 	size_t up, down, back;
 };
@@ -298,7 +309,7 @@ static void interval(long number, const struct timespec *start)
 {
 	static int held[MAX_PAGES];
 	long begins = number * asked.interval_ms;
-	double best = 0, at_begin;
+	double at_begin, room;
 	struct moves moves, own = { 0 };
 	uint64_t cpu;
 
@@ -312,9 +323,8 @@ static void interval(long number, const struct timespec *start)
 		look(before);
 		own = moves_seen(held, before, begins + 1);
 	}
-	for (size_t place = 0; place < asked.capacity && place < asked.pages; place++)
-		best += weights[ranked[place]];
 	at_begin = hits(before);
+	room = best_of(fast_pages(before));
 	cpu = cpu_ns();
 	for (int turn = 0; turn < BURSTS; turn++) {
 		burst(turn);
@@ -323,9 +333,10 @@ static void interval(long number, const struct timespec *start)
 	cpu = cpu_ns() - cpu;
 	look(seen);
 	moves = moves_seen(before, seen, begins + asked.interval_ms);
-	printf("{\"interval\": %ld, \"hits\": %.6f, \"best\": %.6f, \"fast_pages\": %zu, \"up\": %zu, \"down\": %zu, "
+	printf("{\"interval\": %ld, \"hits\": %.6f, \"best\": %.6f, \"room\": %.6f, \"fast_pages\": %zu, \"up\": %zu, \"down\": %zu, "
 	       "\"back\": %zu, \"cpu_ns\": %llu, \"free_fast_kib\": %ld}\n",
-	       number, (at_begin + hits(seen)) / 2, best, fast_pages(seen), own.up + moves.up, own.down + moves.down,
+	       number, (at_begin + hits(seen)) / 2, best_of(asked.capacity),
+	       (room + best_of(fast_pages(seen))) / 2, fast_pages(seen), own.up + moves.up, own.down + moves.down,
 	       own.back + moves.back, (unsigned long long)cpu, free_fast_kib());
 	fflush(stdout);
 	memcpy(before, seen, sizeof(before));

@@ -30,6 +30,7 @@ def lines(
             "interval": n,
             "hits": each,
             "best": 0.9,
+            "room": 0.8,
             "fast_pages": pages,
             "cpu_ns": 1_000_000,
             "free_fast_kib": 0,
@@ -77,6 +78,7 @@ def test_capture_is_between_none_and_the_oracle_after_the_warm_up() -> None:
     found = figures.rows(zipf())
     row = only(found, "node_capture_zipf")
     assert (row.value, row.holds, row.arms) == (0.95, True, {"kernel": 0.5})
+    assert only(found, "node_of_room_zipf").arms == {"kernel": 0.5}
     assert only(found, "node_moves_zipf").value == 1.1
     assert only(found, "node_moves_zipf").arms == {"kernel": 6.0}
     assert only(found, "node_ping_pong_zipf").arms == {"kernel": 0.25}
@@ -167,7 +169,7 @@ def test_every_arm_of_ours_has_a_valid_policy(tmp_path: Path) -> None:
             path.write_text(json.dumps(arm.setup(workload.rules())["policy"]))
             policy = manifest.read_policy(path)
             assert len(policy.spec.settings.rules) == len(workload.programs)
-            assert not any(BYSTANDER in rule.cgroups for rule in policy.spec.settings.rules)
+            assert not any(BYSTANDER in (rule.cgroups or ()) for rule in policy.spec.settings.rules)
 
 
 def test_arms_of_the_kernel_have_no_agent() -> None:
