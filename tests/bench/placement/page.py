@@ -180,7 +180,7 @@ def _findings(found: Mapping[str, Sequence[Match]]) -> str:
     ours = [score for each in found.values() for arm, score in each[0].scores.items() if ARMS[arm].ours]
     moved = sum(score.bystander for score in ours)
     lines.append(
-        f"* **Policy**: in {len(ours)} runs of ours, {moved} pages moved of a program that no rule names.\n"
+        f"* **Policy**: in {len(ours)} run{'s' * (len(ours) > 1)} of ours, {moved} pages moved of a program that no rule names.\n"
     )
     return "\n".join(lines)
 
@@ -197,7 +197,8 @@ def _finding(name: str, match: Match) -> str:
         f"{reached} the target of {target}; the best of the kernel's ({rival}) captures {match.capture(rival):.3f}. "
         f"{verdict} Of what its room could serve, ours has {match.scores[best].of_room:.3f} and {rival} "
         f"{match.scores[rival].of_room:.3f}. Pages moved for each that the oracle moves: ours "
-        f"{match.moves(best):.2f}, {rival} {match.moves(rival):.2f}."
+        f"{match.moves(best):.2f}, {rival} {match.moves(rival):.2f}. CPU of the mover: ours {match.cpu(best) * 100:.2f} %, "
+        f"{rival} {match.cpu(rival) * 100:.2f} %."
     )
 
 
