@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 from typing import Final
 
@@ -22,12 +23,14 @@ _ADAPTED: Final = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One run. `hits` are those of each interval, `room` what as many pages could have had; pages are moves, the
+    """One run. `hits` are those of each interval, `room` what as many pages could have had, and `chance`
+    what they would have if they were drawn by lot; pages are moves, the
     bystander's apart.
     """
 
     hits: Sequence[float]
     room: Sequence[float]
+    chance: Sequence[float]
     promoted: int
     moves: int
     back: int
@@ -43,9 +46,10 @@ class Score:
         return _settled(self.hits)
 
     @property
-    def of_room(self) -> float:
-        """What it has of the hits that as many pages could have had."""
-        return _settled(self.hits) / room if (room := _settled(self.room)) else 0.0
+    def choice(self) -> float:
+        """How well pages are chosen, however many they are: 0 as if drawn by lot, 1 the right ones."""
+        chance, best = _settled(self.chance), _settled(self.room)
+        return (self.fast_hits - chance) / (best - chance) if best > chance else 0.0
 
 
 def _settled(values: Sequence[float]) -> float:
@@ -63,6 +67,7 @@ def score(run: Run) -> Score:
     return Score(
         hits=_weighted("hits", lines, weights),
         room=_weighted("room", lines, weights),
+        chance=_chance(lines, weights, workload),
         promoted=int(sum(line["up"] for line in every)),
         moves=int(sum(line["up"] + line["down"] for line in every)),
         back=int(sum(line["back"] for line in every)),
@@ -80,6 +85,18 @@ def _weighted(
     """By interval, the mean over programs."""
     length = min(len(each) for each in lines.values())
     return [sum(weights[group] * lines[group][n][name] for group in weights) for n in range(length)]
+
+
+def _chance(
+    lines: Mapping[str, Sequence[Mapping[str, float]]], weights: Mapping[str, float], workload: Workload
+) -> list[float]:
+    """By interval, the part of each program's pages that is on the fast node, the mean of begin and end."""
+    parts: dict[str, list[Mapping[str, float]]] = {}
+    for group, each in lines.items():
+        counts = [0.0, *(line["fast_pages"] for line in each)]
+        total = workload.pages(group)
+        parts[group] = [{"part": (old + new) / 2 / total} for old, new in pairwise(counts)]
+    return _weighted("part", parts, weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +178,7 @@ class Figure:
 
 FIGURES: Final = (
     Figure("capture", "ratio", 1.0, lambda each: f">= {each.capture}", Match.capture),
-    Figure("of_room", "ratio", 1.0, lambda _: None, lambda match, arm: match.scores[arm].of_room),
+    Figure("choice", "ratio", 1.0, lambda _: None, lambda match, arm: match.scores[arm].choice),
     Figure("moves", "ratio", 1.0, lambda each: f"<= {each.moves}", Match.moves),
     Figure("ping_pong", "ratio", 0.0, lambda _: None, Match.ping_pong),
     Figure("promotions", "ratio", None, lambda _: "<= 0.2", Match.promotions),

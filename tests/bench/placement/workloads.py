@@ -38,11 +38,15 @@ class Workload:
     def setup(self, seed: int, intervals: int) -> dict[str, str]:
         """The arguments of tiers, by cgroup."""
         found = {}
-        for group, (law, part, accesses) in self.programs.items():
-            pages = int(WORKING_SET_MIB * _PAGES_PER_MIB * part)
-            words = (law, seed, pages, self.entitled, INTERVAL_MS, intervals, accesses, "HOLD")
+        for group, (law, _, accesses) in self.programs.items():
+            words = (law, seed, self.pages(group), self.entitled, INTERVAL_MS, intervals, accesses, "HOLD")
             found[group] = " ".join(map(str, words))
         return found | {BYSTANDER: f"bystander {4 * _PAGES_PER_MIB} {INTERVAL_MS} {intervals}"}
+
+    def pages(self, group: str) -> int:
+        """How many pages a program has."""
+        _, part, _ = self.programs[group]
+        return int(WORKING_SET_MIB * _PAGES_PER_MIB * part)
 
     @property
     def entitled(self) -> int:
