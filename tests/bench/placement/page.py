@@ -82,10 +82,10 @@ How to read that:
   The agent moves what rules name, leaves the rest where it is, and has the memory of its own process there. Capture
   counts what came of it; `choice` counts only which pages were taken.
 * **What costs ours most is time.** When programs start fast memory is empty, and the agent fills it with all that was
-  used in two rounds, hot or lukewarm. From then on it waits until a page has gone unused for `coldAfter`, 60 s by
-  default and six intervals here, or until the counts tell hot from lukewarm, before a hotter one takes its place.
-  What it would take: to exchange on less evidence while the memory of counts is young, and a longer look before the
-  first fill.
+  used in two rounds, hot or lukewarm. From then on a page that has moved rests (the ping-pong window is 60 s, six
+  intervals here), and an exchange waits until counts tell the hotter page for sure: intervals pass in which nothing
+  moves, as placement.jsonl shows. What it would take: a longer look before the first fill, or to exchange on less
+  evidence soon after it and soon after a shift.
 * **Its CPU is above the kernel's in every workload**: access bits of all memory are read in each round, by Python. The
   kernel's own tiering is the cheapest of all arms.
 """
