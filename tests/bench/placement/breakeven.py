@@ -62,8 +62,8 @@ def summary(rows: Sequence[Row]) -> str:
     least, most = (found.reverse(gib) / found.ours() for gib in (MAPPED_GIB[0], MAPPED_GIB[-1]))
     return (
         f"acting on {LIST_PAGES:,} hot pages by a reverse map and move_pages(2) takes {least:.1f} times its "
-        f"instructions where {MAPPED_GIB[0]} GiB is mapped, and {most:.0f} times where {MAPPED_GIB[-1]} GiB are. It loses "
-        f"where 8 processes map what moves and more than 1 in {found.break_even_of_8:.0f} of all that is mapped "
+        f"instructions where {MAPPED_GIB[0]} GiB is mapped, and {most:.0f} times where {MAPPED_GIB[-1]} GiB are. It "
+        f"loses where 8 processes map what moves and more than 1 in {found.break_even_of_8:.0f} of all that is mapped "
         f"does. DAMON's schemes, given the ranges, cost {found.damon / found.physical:.2f} times what it costs."
     )
 

@@ -39,6 +39,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python3 -m tests.bench.placement",
         description="Plays programs whose accesses are known in nodes of the lab, with everybody who can move their "
         "pages, and writes docs/benchmarks/index.md; needs root. What was played is kept, and not played again.",
+        epilog="python3 -m tests.bench.placement zipf scan --arms 'kernel,Damon x Damon' --seed 2 plays two arms under "
+        "two workloads; figures want none, oracle and kernel of the same seed.",
     )
     parser.add_argument(
         "workloads", nargs="*", metavar="WORKLOAD", help=f"all when none: {', '.join(WORKLOADS)}"

@@ -86,6 +86,10 @@ How to read that:
   intervals here), and an exchange waits until counts tell the hotter page for sure: intervals pass in which nothing
   moves, as placement.jsonl shows. What it would take: a longer look before the first fill, or to exchange on less
   evidence soon after it and soon after a shift.
+* **Tenants**: what was free beyond the watermark, less what the agent's own process grew by, was less than the two
+  minimums of 8 MiB together. So both stayed below theirs, as fast memory was when they had filled it, and the one with
+  hot and cold pages did not exchange them either. The other arms have no shares: their tenants took what they could,
+  beyond what is theirs.
 * **Its CPU is above the kernel's in every workload**: access bits of all memory are read in each round, by Python. The
   kernel's own tiering is the cheapest of all arms.
 """
