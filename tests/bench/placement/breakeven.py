@@ -95,6 +95,8 @@ Millions of instructions to act on one list of {LIST_PAGES:,} hot pages (100 MiB
 * **DAMON's schemes**, given the same ranges: {found.damon:,.0f} instructions a page, which is the same cost. What the
   call has over them is what it can be told and tells: any list of pages, and what became of each.
 
+![512 pages: reverse map and move_pages(2), against our call, by mapped memory](kernel-translation_saved.svg)
+
 Computed from [kernel.json](kernel.json), whose figures, commands and limits are on [their page](kernel.md); the list's
 size is the only assumption. The time to read more pagemaps than were measured (12.5 GiB) is extrapolated.
 """

@@ -105,6 +105,8 @@ _LIMITS: Final = """\
   shares, and a hot set larger than fast memory.
 * Not measured: throughput, slowdown of neighbours, staleness, the sources Feed, PerfMem and Referenced, and the engine
   MovePages.
+* No A/A arm, and nothing was played twice: counted instructions repeat, but how far these runs do was not measured.
+* 16 intervals: fewer than it takes some arms to settle, as the plots show.
 * One program of known law is no application, and 48 MiB are no machine. Programs use less than 1 % of a CPU.
 * No latency differs, so nothing here says how much faster a program becomes.
 * The programs' law is drawn by page: what is hot lies beside what is not. That is the worst case for DAMON's regions,
