@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.placement import runs
 from tests.bench.rows import CONTROL
 from tests.commands import CHECKOUT
 
@@ -34,3 +35,26 @@ def test_a_benchmark_writes_rows_that_are_void_only_by_their_control(tmp_path: P
         assert row["versions"]["kernel"].startswith("6.12.")
         assert row["metric"] in done.stdout
     assert any(row["value"] is not None for row in rows)
+
+
+@pytest.mark.long
+def test_arms_are_played_once_and_tell_where_pages_were(tmp_path: Path) -> None:
+    kept = tmp_path / "runs.jsonl"
+    arms = "none,oracle,kernel"
+    command = [
+        sys.executable, "-m", "tests.bench.placement", "zipf", "--quick", "--arms", arms, "--runs", str(kept),
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=1800, check=False)
+    assert done.returncode == 0, done.stderr
+    played = {run.arm: run for run in runs.load(kept)}
+    assert set(played) == set(arms.split(","))
+    lines = {arm: run.programs["work/app"] for arm, run in played.items()}
+    assert all(line["hits"] == 0 for line in lines["none"])
+    assert all(line["hits"] == line["best"] > 0.8 for line in lines["oracle"])
+    assert 0.5 < lines["kernel"][-1]["hits"] < 1
+    assert played["kernel"].vmstat["pgpromote_success"] >= lines["kernel"][0]["up"] > 0
+    before = kept.read_text()
+    again = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=300, check=False)
+    assert again.returncode == 0, again.stderr
+    assert kept.read_text() == before
+    assert "zipf:" not in again.stderr

@@ -11,7 +11,7 @@ from tests.bench import programs
 
 def test_every_program_is_there_and_is_static() -> None:
     folder = programs.folder()
-    assert programs.names() == ["damon", "moves", "neighbour", "profiled", "reverse", "scratch"]
+    assert programs.names() == ["damon", "moves", "neighbour", "profiled", "reverse", "scratch", "tiers"]
     for name in programs.names():
         told = subprocess.run(
             ["readelf", "--program-headers", folder / name], capture_output=True, text=True, check=True

@@ -83,7 +83,12 @@ def test_a_name_that_is_none_says_which_there_are(capsys: pytest.CaptureFixture[
     assert "bench: there is no benchmark 'speed'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("results", sorted(DOCS.glob("*.json")), ids=lambda path: path.name)
+# placement.json's page is index.md, which is written as a whole: test_placement.py.
+@pytest.mark.parametrize(
+    "results",
+    sorted(path for path in DOCS.glob("*.json") if path.name != "placement.json"),
+    ids=lambda path: path.name,
+)
 def test_committed_pages_say_what_the_committed_rows_say(results: Path) -> None:
     found = rows.load(results)
     page = results.with_suffix(".md").read_text()

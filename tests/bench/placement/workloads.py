@@ -1,0 +1,108 @@
+"""What is played, and on what machine; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+INTERVAL_MS: Final = 10_000
+# Capture is of the intervals after these; moves are of all.
+WARM_UP: Final = 6
+INTERVALS: Final = 16
+QUICK_INTERVALS: Final = 8
+MEMORY_MIB: Final = 384
+SLOW_MIB: Final = 128
+NODE: Final = f"--memory {MEMORY_MIB}M --slow-ram {SLOW_MIB}M --icount"
+# Of fast memory, what the kernel keeps free whatever is moved there.
+FLOOR_MIB: Final = 8
+CAPACITY_MIB: Final = 16
+WORKING_SET_MIB: Final = 48
+BYSTANDER: Final = "other/bystander"
+_PAGES_PER_MIB: Final = 256
+_ACCESSES: Final = 32_768
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Programs by cgroup: a law, its part of pages and capacity, and accesses an interval."""
+
+    name: str
+    what: str
+    programs: Mapping[str, tuple[str, float, int]]
+    # What capture and moves for each needed move must reach.
+    capture: float
+    moves: float
+
+    def setup(self, seed: int, intervals: int) -> dict[str, str]:
+        """The arguments of tiers, by cgroup."""
+        found = {}
+        for group, (law, _, accesses) in self.programs.items():
+            words = (law, seed, self.pages(group), self.entitled, INTERVAL_MS, intervals, accesses, "HOLD")
+            found[group] = " ".join(map(str, words))
+        return found | {BYSTANDER: f"bystander {4 * _PAGES_PER_MIB} {INTERVAL_MS} {intervals}"}
+
+    def pages(self, group: str) -> int:
+        """How many pages a program has."""
+        _, part, _ = self.programs[group]
+        return int(WORKING_SET_MIB * _PAGES_PER_MIB * part)
+
+    @property
+    def entitled(self) -> int:
+        """How many pages of fast memory are each program's."""
+        return CAPACITY_MIB * _PAGES_PER_MIB // len(self.programs)
+
+    def rules(self) -> Sequence[Mapping[str, Any]]:
+        """Those of an agent's policy. None names the bystander."""
+        if len(self.programs) == 1:
+            return [{"name": "work", "cgroups": ["work/**"], "placement": "Tier"}]
+        share = f"{CAPACITY_MIB // len(self.programs)}Mi"
+        return [
+            {
+                "name": group.rpartition("/")[2],
+                "cgroups": [group],
+                "placement": "Tier",
+                "fastShare": {"min": share, "max": share},
+            }
+            for group in self.programs
+        ]
+
+
+WORKLOADS: Final = MappingProxyType(
+    {
+        workload.name: workload
+        for workload in (
+            Workload(
+                "zipf",
+                "the n-th page in proportion to 1/n, pages in random order",
+                {"work/app": ("zipf", 1.0, _ACCESSES)},
+                0.95,
+                1.1,
+            ),
+            Workload(
+                "shifting",
+                "a hot set of 0.8 of the capacity has 90 %; after every 8 intervals it is all other pages",
+                {"work/app": ("shifting", 1.0, _ACCESSES)},
+                0.85,
+                1.6,
+            ),
+            Workload(
+                "scan",
+                "a hot set of 0.4 of the capacity, while a scan reads half of the working set in each interval, every "
+                "page once",
+                {"work/app": ("scan", 1.0, _ACCESSES)},
+                0.9,
+                1.1,
+            ),
+            Workload(
+                "tenants",
+                "two programs with half of the working set and of the capacity each: one by Zipf's law, and one that "
+                "reads all of its pages evenly, twice as often",
+                {"work/zipf": ("zipf", 0.5, _ACCESSES // 3), "work/hog": ("even", 0.5, 2 * _ACCESSES // 3)},
+                0.9,
+                1.1,
+            ),
+        )
+    }
+)

@@ -1,0 +1,202 @@
+"""From what programs say of their pages to figures and the report; and that the committed report is what is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.bench import report, rows
+from tests.bench.placement import breakeven, cli, drawing, figures, page, runs
+from tests.bench.placement.arms import ARMS
+from tests.bench.placement.runs import Run
+from tests.bench.placement.workloads import BYSTANDER, WORKLOADS
+from thermocline_agent import manifest
+
+KERNEL = rows.load(cli.DOCS / "kernel.json")
+OURS = "IdlePage x PhysicalCall"
+
+
+def lines(
+    hits: Sequence[float], *, up: int = 0, down: int = 0, back: int = 0, pages: int = 0
+) -> list[dict[str, float]]:
+    """What a program says; all of its moves are in the first interval."""
+    first = {"up": up, "down": down, "back": back}
+    none = dict.fromkeys(first, 0)
+    return [
+        {
+            "interval": n,
+            "hits": each,
+            "best": 0.9,
+            "room": 0.8,
+            "fast_pages": pages,
+            "cpu_ns": 1_000_000,
+            "free_fast_kib": 0,
+        }
+        | (none if n else first)
+        for n, each in enumerate(hits)
+    ]
+
+
+def run(
+    arm: str,
+    programs: Mapping[str, Sequence[Mapping[str, float]]],
+    workload: str = "zipf",
+    seed: int = 1,
+    **rest: int,
+) -> Run:
+    """One whose bystander moved as many pages as it is told."""
+    beside = lines([0.5], up=rest.pop("bystander", 0))
+    return Run(
+        workload, arm, seed, quick=False, versions={"kernel": "6.12"}, programs={**programs, BYSTANDER: beside},
+        seconds=160.0, vmstat={}, agent_ns=rest.pop("agent_ns", 0), kernel_ns={"kswapd0": rest.pop("kswapd_ns", 0)},
+    )  # fmt: skip
+
+
+def zipf(seed: int = 1, ours: float = 0.76) -> list[Run]:
+    return [
+        run("none", {"work/app": lines([0.0] * 16)}, seed=seed),
+        run("oracle", {"work/app": lines([0.8] * 16, up=1000)}, seed=seed),
+        run(
+            "kernel",
+            {"work/app": lines([0.0] * 6 + [0.4] * 10, up=4000, down=2000, back=1500)},
+            bystander=9,
+            seed=seed,
+        ),
+        run(OURS, {"work/app": lines([0.0] * 3 + [ours] * 13, up=1100)}, seed=seed, agent_ns=1_600_000_000),
+    ]
+
+
+def only(found: Sequence[rows.Row], metric: str) -> rows.Row:
+    (row,) = (row for row in found if row.metric == metric)
+    return row
+
+
+def test_capture_is_between_none_and_the_oracle_after_the_warm_up() -> None:
+    found = figures.rows(zipf())
+    row = only(found, "node_capture_zipf")
+    assert (row.value, row.holds, row.arms) == (0.95, True, {"kernel": 0.5})
+    # Nobody has pages: chance is 0, and the right ones would have had 0.8.
+    assert only(found, "node_choice_zipf").arms == {"kernel": 0.5}
+    assert only(found, "node_moves_zipf").value == 1.1
+    assert only(found, "node_moves_zipf").arms == {"kernel": 6.0}
+    assert only(found, "node_ping_pong_zipf").arms == {"kernel": 0.25}
+    assert only(found, "node_promotions_zipf").value == 0.275
+    assert only(found, "node_adapt_zipf").value == 4
+    assert only(found, "node_adapt_zipf").arms == {"kernel": 17}
+
+
+def test_the_movers_cpu_is_extrapolated_by_memory() -> None:
+    found = figures.rows(zipf())
+    assert only(found, "node_mover_cpu_zipf").value == pytest.approx(0.01)
+    assert only(found, "node_mover_cpu_64_gib_zipf").value == pytest.approx(1.28)
+
+
+def test_a_page_of_the_bystander_that_moves_is_a_violation() -> None:
+    moved = [*zipf()[:3], run(OURS, {"work/app": lines([0.7] * 16)}, bystander=1)]
+    assert only(figures.rows(zipf()), "node_violations_zipf").holds is True
+    assert only(figures.rows(moved), "node_violations_zipf").holds is False
+
+
+def test_tenants_count_by_their_accesses_and_are_compared_with_what_is_theirs() -> None:
+    def tenants(arm: str, small: float, hog: float, pages: tuple[int, int]) -> Run:
+        programs = {
+            "work/zipf": lines([small] * 16, up=1, pages=pages[0]),
+            "work/hog": lines([hog] * 16, up=1, pages=pages[1]),
+        }
+        return run(arm, programs, "tenants")
+
+    found = [
+        tenants("none", 0, 0, (0, 0)),
+        tenants("oracle", 0.9, 0.3, (2048, 2048)),
+        tenants("kernel", 0.0, 0.6, (0, 4096)),
+        tenants(OURS, 0.9, 0.3, (2048, 1024)),
+    ]
+    made = figures.rows(found)
+    # A third of the accesses is one's, two thirds are the other's.
+    assert only(made, "node_capture_tenants").arms == {"kernel": pytest.approx(0.8, abs=1e-3)}
+    assert only(made, "node_fairness_tenants").value == 0.9
+    assert only(made, "node_fairness_tenants").arms == {"kernel": 0.5}
+    assert only(made, "node_entitlement_tenants").value == 0.5
+
+
+def test_seeds_are_the_spread() -> None:
+    row = only(figures.rows([*zipf(), *zipf(2, ours=0.8), *zipf(3, ours=0.64)]), "node_capture_zipf")
+    assert (row.value, row.spread) == (0.95, (0.8, 1.0))
+
+
+def test_without_the_arms_to_measure_against_there_is_no_figure() -> None:
+    assert figures.rows([run(OURS, {"work/app": lines([0.7] * 16)})]) == []
+
+
+def test_a_run_that_is_played_again_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    runs.add(path, zipf())
+    again = run(OURS, {"work/app": lines([0.1] * 16)})
+    runs.add(path, [again])
+    found = runs.load(path)
+    assert [each.arm for each in found] == ["none", "oracle", "kernel", OURS]
+    assert found[-1] == again
+    path.write_text("{}\n")
+    with pytest.raises(ValueError, match="has no runs"):
+        runs.load(path)
+
+
+def test_the_report_says_where_another_arm_is_better_and_what_is_missing() -> None:
+    found = zipf(ours=0.2)
+    text = page.page(found, figures.rows(found), KERNEL)
+    assert "**Better than ours: kernel.**" in text
+    assert "which misses the target of 0.95" in text
+    assert "Not played under zipf: DAMON, Damon x PhysicalCall, Damon x Damon." in text
+    assert "Not played under scan: none, oracle" in text
+    assert "Ours is above them." in page.page(zipf(), figures.rows(zipf()), KERNEL)
+
+
+def test_the_call_breaks_even_where_reading_pagemaps_costs_what_it_costs_more() -> None:
+    found = breakeven.Costs(
+        physical=6000, virtual=6500, damon=6000, physical_of_8=19_000, virtual_of_8=16_000, entry=100
+    )
+    assert found.break_even_of_8 == 30
+    assert found.reverse(1, pages=1) == (1 << 18) * 100 + 6500
+    assert found.ours(pages=2) == 12_000
+
+
+def test_every_arm_of_ours_has_a_valid_policy(tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    for arm in (each for each in ARMS.values() if each.ours):
+        for workload in WORKLOADS.values():
+            path.write_text(json.dumps(arm.setup(workload.rules())["policy"]))
+            policy = manifest.read_policy(path)
+            assert len(policy.spec.settings.rules) == len(workload.programs)
+            assert not any(BYSTANDER in (rule.cgroups or ()) for rule in policy.spec.settings.rules)
+
+
+def test_arms_of_the_kernel_have_no_agent() -> None:
+    assert [arm.name for arm in ARMS.values() if "policy" not in arm.setup(())] == [
+        "none",
+        "oracle",
+        "kernel",
+        "DAMON",
+    ]
+
+
+def test_names_are_not_those_of_the_simulation() -> None:
+    assert all(row.metric.startswith("node_") for row in figures.rows(zipf()))
+
+
+def test_a_name_that_is_none_says_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["redis"]) == 2
+    assert "there is no 'redis': name some of zipf, shifting" in capsys.readouterr().err
+    assert cli.main(["--arms", "magic"]) == 2
+
+
+def test_the_committed_report_is_what_the_committed_runs_make(tmp_path: Path) -> None:
+    found = runs.load(cli.RUNS)
+    results, text = cli.written(found, cli.DOCS)
+    assert (cli.DOCS / "placement.json").read_text() == results
+    assert (cli.DOCS / "index.md").read_text() == text, f"{figures.COMMAND} --render writes it anew"
+    assert report.markdown(figures.rows(found)) in text
+    for drawn in drawing.draw(found, tmp_path):
+        assert (cli.DOCS / drawn.name).read_bytes() == drawn.read_bytes()
