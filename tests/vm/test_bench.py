@@ -51,7 +51,7 @@ def test_arms_are_played_once_and_tell_where_pages_were(tmp_path: Path) -> None:
     lines = {arm: run.programs["work/app"] for arm, run in played.items()}
     assert all(line["hits"] == 0 for line in lines["none"])
     assert all(line["hits"] == line["best"] > 0.8 for line in lines["oracle"])
-    assert 0.5 < lines["kernel"][-1]["hits"] < 1
+    assert 0.2 < lines["kernel"][-1]["hits"] < 1
     assert played["kernel"].vmstat["pgpromote_success"] >= lines["kernel"][0]["up"] > 0
     before = kept.read_text()
     again = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=300, check=False)

@@ -48,8 +48,16 @@ class Score:
     @property
     def choice(self) -> float:
         """How well pages are chosen, however many they are: 0 as if drawn by lot, 1 the right ones."""
-        chance, best = _settled(self.chance), _settled(self.room)
-        return (self.fast_hits - chance) / (best - chance) if best > chance else 0.0
+        return _choice(_settled(self.hits), _settled(self.chance), _settled(self.room))
+
+    @property
+    def choice_at_last(self) -> float:
+        """The same in the last interval, for who is still finding out."""
+        return _choice(self.hits[-1], self.chance[-1], self.room[-1])
+
+
+def _choice(hits: float, chance: float, best: float) -> float:
+    return (hits - chance) / (best - chance) if best > chance else 0.0
 
 
 def _settled(values: Sequence[float]) -> float:
@@ -179,6 +187,7 @@ class Figure:
 FIGURES: Final = (
     Figure("capture", "ratio", 1.0, lambda each: f">= {each.capture}", Match.capture),
     Figure("choice", "ratio", 1.0, lambda _: None, lambda match, arm: match.scores[arm].choice),
+    Figure("choice_at_last", "ratio", 1.0, lambda _: None, lambda match, arm: match.scores[arm].choice_at_last),
     Figure("moves", "ratio", 1.0, lambda each: f"<= {each.moves}", Match.moves),
     Figure("ping_pong", "ratio", 0.0, lambda _: None, Match.ping_pong),
     Figure("promotions", "ratio", None, lambda _: "<= 0.2", Match.promotions),

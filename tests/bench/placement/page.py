@@ -23,8 +23,8 @@ from tests.bench.rows import Row
 
 _KERNELS: Final = ("kernel", "DAMON")
 _COLUMNS: Final = (
-    "arm", "fast hits", "capture", "MiB", "choice", "moves", "ping-pong", "promotions", "adapts in", "mover's CPU",
-    "bystander",
+    "arm", "fast hits", "capture", "MiB", "choice", "at last", "moves", "ping-pong", "promotions", "adapts in",
+    "mover's CPU", "bystander",
 )  # fmt: skip
 
 _HEAD: Final = """\
@@ -59,7 +59,8 @@ that fast memory serves is the law's weights times the mean of both placements, 
   {CAPACITY_MIB} MiB, and no budget. An arm that makes itself more room than that, of what else there is in fast
   memory or of what the kernel keeps free, may have more than 1.
 * **MiB**: the program's fast memory, so that one sees it. **choice**: how well its pages there are chosen, however many
-  they are: 0 as if drawn by lot, 1 the right ones, (hits - chance) / (best of as many - chance).
+  they are: 0 as if drawn by lot, 1 the right ones, (hits - chance) / (best of as many - chance); **at last**: in the
+  last interval alone. The right ones are those with the highest rates: a scan's turn may make it a little above 1.
 * **moves**: pages moved, for each that the oracle moves, from the first interval on. Below 1, some never moved.
 * **ping-pong**: the part of moves that bring a page back within 60 s. Moves within an interval that cancel out are not
   seen.
@@ -170,6 +171,7 @@ def _line(match: Match, arm: str) -> list[str]:
         f"{match.capture(arm):.3f}",
         _mib(score).removesuffix(" MiB"),
         f"{score.choice:.3f}",
+        f"{score.choice_at_last:.3f}",
         f"{match.moves(arm):.2f}",
         f"{match.ping_pong(arm):.3f}",
         f"{match.promotions(arm):.2f}",

@@ -80,6 +80,7 @@ def test_capture_is_between_none_and_the_oracle_after_the_warm_up() -> None:
     assert (row.value, row.holds, row.arms) == (0.95, True, {"kernel": 0.5})
     # Nobody has pages: chance is 0, and the right ones would have had 0.8.
     assert only(found, "node_choice_zipf").arms == {"kernel": 0.5}
+    assert only(found, "node_choice_at_last_zipf").arms == {"kernel": 0.5}
     assert only(found, "node_moves_zipf").value == 1.1
     assert only(found, "node_moves_zipf").arms == {"kernel": 6.0}
     assert only(found, "node_ping_pong_zipf").arms == {"kernel": 0.25}
