@@ -19,20 +19,20 @@ RUN /opt/build/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --
 
 # What an image has stands in its list, by version and hash; pip check finds what the list forgot.
 # Compiled by the sources' hash: a layer rounds the times of files to seconds, and what was compiled for another time is
-# compiled anew by every container that starts.
+# compiled anew by every container that starts. All of it (-f): pip has compiled what it imported from there itself.
 FROM build AS build-agent
 RUN set -- /opt/build/bin/python -m pip --python /opt/thermocline/bin/python \
     && "$@" install --quiet --no-compile --no-deps --require-hashes --requirement images/agent.txt \
     && "$@" install --quiet --no-compile --no-deps /dist/thermocline-*.whl \
     && "$@" check \
-    && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/thermocline/lib
+    && python3 -m compileall -q -f --invalidation-mode unchecked-hash /opt/thermocline/lib
 
 FROM build AS build-operator
 RUN set -- /opt/build/bin/python -m pip --python /opt/thermocline/bin/python \
     && "$@" install --quiet --no-compile --no-deps --require-hashes --requirement images/operator.txt \
     && "$@" install --quiet --no-compile --no-deps /dist/thermocline-*.whl \
     && "$@" check \
-    && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/thermocline/lib
+    && python3 -m compileall -q -f --invalidation-mode unchecked-hash /opt/thermocline/lib
 
 # Root, for what it reads in /proc and /sys wants capabilities that only root's processes are given.
 FROM ${BASE} AS agent

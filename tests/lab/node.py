@@ -138,10 +138,16 @@ def _run(
             kind = _Lost if aborted else NodeFailed
             raise _failed(sentence, STATUS_NODE_FAILED, folder, workshop.cache, kind)
         if report.oom_kills:
-            err.write(f"lab: the node ran out of memory and killed a process:\n{tail(console)}".encode())
+            err.write(f"lab: the node ran out of memory and killed a process:\n{_killed(console)}".encode())
             err.flush()
         # Whoever lost a process did not do what was asked, whatever it says itself.
         return report.status or (STATUS_NODE_FAILED if report.oom_kills else 0)
+
+
+def _killed(console: Path) -> str:
+    """What the kernel says of it, whatever else it has said since; the end of the console where it says nothing."""
+    with console.open(encoding="utf-8", errors="replace", newline=None) as file:
+        return "".join(line for line in file if "Out of memory: Killed process" in line) or tail(console)
 
 
 def _failed(
