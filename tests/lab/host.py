@@ -31,7 +31,8 @@ def in_container(asked: str) -> str:
     """The line that runs a command in Debian 13 with the Go that the modules ask for: Debian's own is too old."""
     script = f"apt-get update && apt-get install -y python3 make gcc && {asked}"
     return (
-        'docker run --rm -it --privileged -v "$PWD":/thermocline -v thermocline-cache:/root/.cache -w /thermocline '
+        'docker run --rm -it --privileged -v "$PWD":/thermocline -w /thermocline '
+        "-v thermocline-cache:/cache -e XDG_CACHE_HOME=/cache "
         f"golang:1.26-trixie sh -c {shlex.quote(script)}"
     )
 

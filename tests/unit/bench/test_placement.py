@@ -201,3 +201,23 @@ def test_the_committed_report_is_what_the_committed_runs_make(tmp_path: Path) ->
     assert report.markdown(figures.rows(found)) in text
     for drawn in drawing.draw(found, tmp_path):
         assert (cli.DOCS / drawn.name).read_bytes() == drawn.read_bytes()
+
+
+def test_the_readme_says_what_was_measured() -> None:
+    said = " ".join((cli.DOCS.parents[1] / "README.md").read_text().split())
+    found = {row.metric.removeprefix("node_capture_"): row for row in rows.load(cli.DOCS / "placement.json")
+             if row.metric.startswith("node_capture_")}  # fmt: skip
+    zipf = found.pop("zipf")
+    assert (
+        f"capture {zipf.value:.2f} of what an oracle gains, against {zipf.arms['kernel']:.2f} by the kernel"
+        in said
+    )
+    assert f"and {zipf.arms['DAMON']:.2f} by DAMON's schemes" in said
+    assert set(found) == {"shifting", "scan", "tenants"}
+    assert all((row.value or 0) < min(row.arms.values()) for row in found.values()), "both are ahead of us"
+    assert not any(row.holds for row in (zipf, *found.values())), "our own target in none of the four"
+    costs = breakeven.costs(KERNEL)
+    least, most = (costs.reverse(gib) / costs.ours() for gib in (1, 256))
+    assert (
+        f"takes {least:.1f} times the call's instructions where 1 GiB is mapped, and {most:.0f} times" in said
+    )
