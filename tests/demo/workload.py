@@ -15,8 +15,9 @@ NAMESPACE: Final = "demo"
 LOAD: Final = Path(__file__).with_name("load.py")
 VALUES: Final = 6144
 VALUE_BYTES: Final = 4000
-# One value in so many is hot, and gets all requests but one in twenty.
-HOT_EVERY: Final = 6
+# One value in so many is hot, and gets all requests but one in twenty: so few that each is read twice a second or more,
+# though an emulated redis answers but some hundred requests in that time. DAMON samples 16 times a second.
+HOT_EVERY: Final = 24
 BATCH_MIB: Final = 40
 # What a batch job may have of fast memory, and so what of its memory has to go.
 BATCH_SHARE_PERCENT: Final = 50
@@ -29,7 +30,7 @@ print("holding", flush=True)
 while True:
     for at in range(0, len(held), 4096):
         held[at] = 1
-    time.sleep(1)
+    time.sleep(2)
 """
 
 
