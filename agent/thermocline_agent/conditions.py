@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from thermocline_agent.assignment import Assignment
+from thermocline_agent.engines.engine import Result
 from thermocline_agent.guards import Why
 from thermocline_agent.topology import Topology
 from thermocline_api.conditions import Condition, Status
@@ -22,6 +23,18 @@ GUARDS: Final = {
     Why.PRESSURE_UNKNOWN: "how much tasks stall on memory cannot be read, so nothing is moved",
     Why.PING_PONG: "more of the moved pages move back than guards.pingPong allows",
     Why.NOT_USEFUL: "fewer of the promoted pages are used again than guards.minUsefulnessPercent asks",
+}
+
+# What keeps pages from moving, where that is not plain from the name.
+REFUSALS: Final = {
+    Result.BUSY: "they are in use in a way that passes, or pinned",
+    Result.NO_MEMORY: "the target has no free page: it is full, or the policy's watermarks are below the kernel's own",
+    Result.SHARED: "several processes map them, and this engine moves only pages of one",
+    Result.FORBIDDEN: "their cpuset or mlock forbids it",
+    Result.GONE: "they were freed meanwhile",
+    Result.CHANGED: "their owner changed meanwhile",
+    Result.UNREACHABLE: "no process maps them, and this engine goes by processes",
+    Result.UNKNOWN: "the kernel does not say why",
 }
 
 
@@ -56,6 +69,8 @@ class Facts:
     waits: tuple[Why, ...] = ()
     moved_pages: int = 0
     engine_error: str | None = None
+    # Where pages were tried and none moved: the Result that most of them had, and how many were tried.
+    refused: tuple[Result, int] | None = None
 
 
 def tiers(active: Active) -> bool:
@@ -149,6 +164,14 @@ def _migrating(facts: Facts) -> tuple[Status, str, str]:
     stopped = [why for why in GUARDS if why in facts.waits and why is not Why.NOT_USEFUL]
     if stopped and not facts.moved_pages:
         return Status.FALSE, "GuardTripped", GUARDS[stopped[0]]
+    return _movement(facts)
+
+
+def _movement(facts: Facts) -> tuple[Status, str, str]:
+    """What came of it where nothing keeps pages from moving."""
+    if facts.refused is not None:
+        result, tried = facts.refused
+        return Status.FALSE, "Refused", f"none of {tried} pages moved: {REFUSALS.get(result, result.name)}"
     if not facts.observed:
         return Status.TRUE, "Observing", "the first interval is not over"
     if facts.moved_pages:

@@ -1,11 +1,13 @@
 """The source and the engine in use: the first of the policy's lists that this machine has and that does not fail.
 
 What fails is left alone for a while, twice as long each time it fails again, and the next of the list has its turn.
+IdlePage and the engine Damon use the same idle bits: beside IdlePage another engine moves pages, and where there is no
+other, another source observes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -45,7 +47,9 @@ class Failure:
 
 @dataclass(slots=True)
 class Parts:
-    """What is in use now. `capabilities` are the last probe's. `halted`: whether an engine must leave off."""
+    """What is in use now. `capabilities` are the last probe's, `wanted` what the policy lists. `halted`: whether an
+    engine must leave off.
+    """
 
     host: Host
     feed_path: Path
@@ -56,6 +60,7 @@ class Parts:
     halted: Callable[[], bool] = lambda: False
     kdamonds: Kdamonds = field(init=False)
     failures: dict[tuple[Kind, str], Failure] = field(default_factory=dict)
+    wanted: Mapping[Kind, Sequence[str]] = field(default_factory=dict)
     _feed: Feed | None = None
     _watched: tuple[Sequence[Frames], Hotness] | None = None
 
@@ -112,8 +117,28 @@ class Parts:
             return "IdlePageInUse", "DAMON uses the same idle bits as the source IdlePage"
         for each in self.capabilities:
             if (each.kind, each.name) == (kind, name):
-                return None if each.available else (each.reason, each.message)
+                if not each.available:
+                    return each.reason, each.message
+                return self._yields(now) if (kind, name) == ("Source", "IdlePage") else None
         return "Unknown", "this machine has not been probed"
+
+    def _yields(self, now: float) -> tuple[str, str] | None:
+        """Whether IdlePage leaves the idle bits to DAMON: as the only engine that there is, beside another source."""
+        # An engine that fails for a while is no reason to forget what IdlePage has seen.
+        engines = [name for name in self.wanted.get("Engine", ()) if self._had("Engine", name)]
+        others = [name for name in self.wanted.get("Source", ()) if name != "IdlePage"]
+        if engines != ["Damon"] or not any(
+            self._had("Source", name) and not self._paused("Source", name, now) for name in others
+        ):
+            return None
+        return "DamonOnly", "the only engine here, Damon, uses the same idle bits"
+
+    def _had(self, kind: Kind, name: str) -> bool:
+        return any(each.available for each in self.capabilities if (each.kind, each.name) == (kind, name))
+
+    def _paused(self, kind: Kind, name: str, now: float) -> bool:
+        failure = self.failures.get((kind, name))
+        return failure is not None and now < failure.until
 
     def failed(self, kind: Kind, name: str, message: str, now: float) -> None:
         """Leave it alone for a while."""
@@ -196,7 +221,7 @@ class Parts:
             case "PhysicalCall":
                 return PhysicalCall(self.host)
             case "Damon":
-                return damon_engine.Damon(self.host, self.kdamonds, fast)
+                return damon_engine.Damon(self.host, self.kdamonds, fast, self.halted)
             case "MovePages":
                 return MovePages(self.host, self.halted)
         raise ValueError(f"no engine is called {name}")

@@ -106,6 +106,10 @@ class Rounds:
         self, facts: Facts, settings: Settings, tracking: Tracking, began: float, *, moving: bool
     ) -> Report:
         wanted = terms.planner_settings(settings, tracking.topology)
+        self.parts.wanted = {
+            "Source": list(map(str, settings.hotness.sources)),
+            "Engine": list(map(str, settings.migration.engines)),
+        }
         observed = self.observer.observe(tracking, settings.hotness, began)
         self.history = self.history.without(observed.gone)
         self.ledger.forget(observed.gone)

@@ -74,6 +74,7 @@ def summarize(facts: Facts, settings: Settings, done: Done, known: Known, now: d
         waits=plan.waits if plan is not None else (),
         moved_pages=sum(done.moved),
         engine_error=done.carried.error if done.carried is not None else None,
+        refused=_refused(done.carried) if done.carried is not None and not any(done.moved) else None,
     )
     pages = done.heat if done.heat is not None else _NO_PAGES
     reports = owner_reports(known.owners, known.governed, settings.rules, known.pods, pages, known.ledger)
@@ -125,6 +126,14 @@ def _round(done: Done, rules: Sequence[Rule]) -> RoundReport:
         tracked_pages=done.tracked_pages,
         missed_samples=seen.missed if seen is not None else 0,
     )
+
+
+def _refused(carried: Carried) -> tuple[Result, int] | None:
+    """What most pages had that were tried; None when none was."""
+    tried = carried.results[carried.results != Result.NOT_ATTEMPTED]
+    if not tried.size:
+        return None
+    return Result(int(np.bincount(tried).argmax())), int(tried.size)
 
 
 def _results(moves: Moves, carried: Carried) -> Mapping[str, int]:

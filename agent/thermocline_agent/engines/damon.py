@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -43,11 +43,14 @@ _ASK: Final = 100
 
 @dataclass(slots=True)
 class Damon:
-    """The engine. `fast` are the nodes that pages are promoted to: a scheme is for hot pages, or for cold ones."""
+    """The engine. `fast` are the nodes that pages are promoted to: a scheme is for hot pages, or for cold ones. `halted`:
+    whether it must leave off.
+    """
 
     host: Host
     kdamonds: Kdamonds
     fast: frozenset[int]
+    halted: Callable[[], bool] = lambda: False
     name: str = "Damon"
 
     def migrate(self, moves: Request) -> Outcome:
@@ -95,10 +98,13 @@ class Damon:
         return seconds
 
     def _wait(self, total_bytes: int) -> int:
-        """Wait until every scheme has been through all ranges; how many bytes they moved. Raises Unavailable."""
+        """Wait until every scheme has been through all ranges, or it must leave off; how many bytes they have moved.
+
+        Raises Unavailable.
+        """
         for _ in range(_ASK):
             stats = self.kdamonds.admin.stats(MOVER)
-            if all(each.tried_bytes >= total_bytes for each in stats):
+            if self.halted() or all(each.tried_bytes >= total_bytes for each in stats):
                 return sum(each.applied_bytes for each in stats)
         raise Unavailable(
             "DAMON", f"its schemes were not through with {total_bytes} bytes when asked {_ASK} times"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +21,8 @@ from thermocline_agent.engines.physical_call import PhysicalCall
 from thermocline_agent.engines.reverse_map import Halted, ReverseMap
 from thermocline_kernel import cgroup
 from thermocline_kernel.arrays import I32, U64
-from thermocline_kernel.damon import Action, CgroupFilter, Range
+from thermocline_kernel.damon import Action, CgroupFilter, Range, Stats
+from thermocline_kernel.errors import Unavailable
 from thermocline_kernel.host import PAGE_BYTES, Host
 from thermocline_kernel.kpage import PageFlag
 
@@ -273,6 +276,23 @@ def test_runs_are_all_moves_within_bounds(moves: list[tuple[int, int, int]]) -> 
         assert len(set(part.targets.tolist())) == 1
         assert len(set(part.owners.tolist())) <= damon.OWNERS_AT_ONCE
         assert (np.diff(part.pfns.astype(np.int64)) > 0).all()
+
+
+def test_a_run_of_damon_that_does_not_get_on_is_left_when_the_agent_must_end() -> None:
+    asked = []
+
+    def stats(index: int) -> tuple[Stats, ...]:
+        asked.append(index)
+        return (Stats(tried_bytes=0, applied_bytes=4096),)
+
+    halts = iter((False, True))
+    kdamonds: Any = SimpleNamespace(admin=SimpleNamespace(stats=stats))
+    made = damon.Damon(Host(), kdamonds, frozenset({0}), lambda: next(halts))
+    assert made._wait(8192) == 4096
+    assert len(asked) == 2
+    made.halted = lambda: False
+    with pytest.raises(Unavailable, match="not through"):
+        made._wait(8192)
 
 
 def test_long_runs_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,32 @@ def test_damon_does_not_run_beside_idle_bits(parts: Parts, monkeypatch: pytest.M
     assert parts.engine.name == "MovePages"
 
 
+def test_idle_bits_are_left_to_damon_where_nothing_else_moves_pages(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thermocline_agent.sources.idle_page.page_idle.mark", lambda *_: None)
+    parts.wanted = {"Source": ["IdlePage", "Referenced"], "Engine": ["PhysicalCall", "Damon"]}
+    parts.use_source(FRAMES, hotness(Source.IDLE_PAGE, Source.REFERENCED), 0.0)
+    assert parts.source is not None
+    assert parts.source.name == "IdlePage"
+    # One that fails now and then is still there; heat is not thrown away for it.
+    parts.failed("Engine", "PhysicalCall", "broken", 0.0)
+    assert not parts.use_source(FRAMES, hotness(Source.IDLE_PAGE, Source.REFERENCED), 1.0)
+    parts.capabilities = tuple(
+        capability(each.kind, each.name, available=each.name in ("Damon", "IdlePage", "Referenced"))
+        for each in parts.capabilities
+    )
+    assert parts.use_source(FRAMES, hotness(Source.IDLE_PAGE, Source.REFERENCED), 2.0)
+    assert parts.source.name == "Referenced"
+    assert parts.hindrance("Source", "IdlePage", 2.0)[0] == "DamonOnly"  # type: ignore[index]
+    parts.use_engine(["PhysicalCall", "Damon"], frozenset({0}), 2.0)
+    assert parts.engine is not None
+    assert parts.engine.name == "Damon"
+    # A weak source that fails is no reason to see nothing.
+    parts.failed("Source", "Referenced", "broken", 3.0)
+    assert parts.hindrance("Source", "IdlePage", 4.0) is None
+
+
 def test_a_feed_is_used_as_soon_as_something_is_connected(parts: Parts, host_socket: Path) -> None:
     wanted = hotness(Source.FEED, Source.REFERENCED)
     parts.feed_path = host_socket

@@ -118,9 +118,16 @@ def test_an_engine_that_fails_is_a_condition_and_the_next_has_its_turn(bench: Be
     assert report.status.counters.totals.promoted_bytes == len(HOT_PAGES) * 4096
 
 
-def test_refused_pages_are_left_alone_for_a_while(bench: Bench) -> None:
+def test_refused_pages_are_told_and_left_alone_for_a_while(bench: Bench) -> None:
     bench.engine.results = Result.SHARED
-    bench.run(6)
+    report = bench.run(3)
+    assert status(report, NodeCondition.MIGRATING) == (Status.FALSE, "Refused")
+    migrating = find(report.status.conditions, NodeCondition.MIGRATING)
+    assert migrating is not None
+    assert migrating.message == (
+        f"none of {len(HOT_PAGES)} pages moved: several processes map them, and this engine moves only pages of one"
+    )
+    bench.run(3)
     assert len(bench.engine.asked) == 1
     report = bench.told[-1]
     assert report.status.counters is not None
