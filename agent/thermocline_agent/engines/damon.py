@@ -43,8 +43,9 @@ _ASK: Final = 100
 
 @dataclass(slots=True)
 class Damon:
-    """The engine. `fast` are the nodes that pages are promoted to: a scheme is for hot pages, or for cold ones. `halted`:
-    whether it must leave off.
+    """The engine. `fast` are the nodes that pages are promoted to: a scheme is for hot pages, or for cold ones.
+
+    `halted`: whether it must leave off.
     """
 
     host: Host
