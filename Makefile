@@ -7,7 +7,7 @@ RUN := $(PYTHON) -m tests.environment run
 # Two processes share the files of tests: while one waits for a node that boots, the other works.
 WORKERS ?= 2
 
-.PHONY: help test check test-kernel test-kernel-debug fuzz-kernel lint docs bench bench-kernel bench-planner bench-agent bench-control bench-placement lab lab-down demo clean
+.PHONY: help test check test-kernel test-kernel-debug fuzz-kernel lint docs bench bench-kernel bench-planner bench-agent bench-control bench-placement bench-install lab lab-down demo clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -63,6 +63,9 @@ bench-control: ## measure operator and agents against an API server, and write d
 
 bench-placement: ## play the workloads and arms that are missing in docs/benchmarks/placement.jsonl, and write the report
 	$(RUN) python3 -m tests.bench.placement
+
+bench-install: ## measure the memory, CPU and image sizes of what is installed, and write docs/benchmarks/install.json
+	$(RUN) python3 -m tests.bench install --json docs/benchmarks/install.json
 
 lab: ## start a cluster with a CXL node and print the kubectl line to use
 	$(PYTHON) -m tests.lab cluster up --nodes patched,stock,dram

@@ -10,6 +10,7 @@ from typing import Final
 from tests.bench import versions
 from tests.bench.agent import idle_interference, scan_tax
 from tests.bench.control import rollout, steady
+from tests.bench.install import footprint
 from tests.bench.kernel import (
     damon_ratio,
     interference,
@@ -56,6 +57,7 @@ BENCHMARKS: Final = MappingProxyType(
         ),
         "rollout": Benchmark("control", rollout.__doc__ or "", rollout.measure, versions.simulated_with),
         "steady": Benchmark("control", steady.__doc__ or "", steady.measure, versions.simulated_with),
+        "footprint": Benchmark("install", footprint.__doc__ or "", footprint.measure),
         "interference": Benchmark("kernel", interference.__doc__ or "", interference.measure),
     }
 )

@@ -1,0 +1,1 @@
+"""Questions about what is installed in a cluster, one module each."""
