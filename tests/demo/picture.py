@@ -63,12 +63,26 @@ def table(moments: Sequence[Moment]) -> list[str]:
             lines.append(
                 f"{node:8} {name:7} {end.reading.hot:>18.1%} {end.reading.batch_share:>14.1%} {request:>10} {moved:>12}"
             )
+        lines.append(f"{node:8} {_milestones(own)}")
         call = last.reading.counters.get("move_phy_pages_success")
         if call is not None:
             lines.append(
                 f"{node:8} {call - first.reading.counters['move_phy_pages_success']} of them by move_phy_pages(2)"
             )
     return lines
+
+
+def _milestones(own: Sequence[Moment]) -> str:
+    """When the first page had moved, and when nine of ten hot values were in DRAM."""
+    moved = own[0].reading.counters["pgmigrate_success"]
+    after = [moment for moment in own if moment.seconds > 0]
+    began = [m.seconds for m in after if m.reading.counters["pgmigrate_success"] > moved]
+    arrived = [m.seconds for m in after if m.reading.hot >= 0.9]
+    return f"first page moved: {_within(began)}, 90 % of hot values in DRAM: {_within(arrived)}"
+
+
+def _within(seconds: Sequence[float]) -> str:
+    return f"within {seconds[0]:.0f} s" if seconds else "never"
 
 
 def draw(moments: Sequence[Moment], path: Path) -> None:
