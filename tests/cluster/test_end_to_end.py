@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -155,7 +156,7 @@ def test_a_policy_brings_hot_values_to_dram_and_keeps_the_batch_job_to_its_share
 
 def is_gone(cluster: Cluster, node: str) -> bool:
     """Whether no process of ours is left on a node."""
-    return "thermocline" not in cluster.console(node, "ps", "-eo", "args")
+    return not re.search("thermocline-(agent|operator)", cluster.console(node, "ps", "-eo", "args"))
 
 
 def test_nothing_is_left_when_it_is_uninstalled(stage: Stage) -> None:
