@@ -2,191 +2,173 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import statistics
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.bench.control.stage import Stage, set_up
 from tests.bench.nodes import Effort
 from tests.bench.rows import Row, controlled
-from tests.cluster import operators
-from tests.cluster.apiserver import ApiServer, running_api_server
-from tests.cluster.operators import NAMESPACE, Audit, Objects
-from tests.commands import CHECKOUT
-from thermocline_operator.apply import CONNECTIONS, Api, configure
-from thermocline_operator.decide import NodeWrite
-from thermocline_operator.reading import tier_node_manifest
-from thermocline_operator.state import Kind
+from tests.cluster.apiserver import running_api_server
 
 SIZES: Final = (1000, 5000)
 QUICK_SIZES: Final = (40, 200)
-_PATIENCE_SECONDS: Final = 3600.0
-_ROLLOUT: Final = {"canary": "5%", "maxUnavailable": "25%", "soak": "0s"}
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """What was measured with so many nodes. Times in seconds; writes and lists by the API server's audit log."""
+class Round:
+    """Two rollouts by an operator and, between them, the same writes twice by a bare client: ABBA, in seconds.
 
-    nodes: int
-    rollout_seconds: float
-    bare_seconds: float
-    again_seconds: float
+    Counts and costs are of the operator in both rollouts: node_writes by the audit log, lists after its start,
+    the greater peak of its memory. restart_seconds are both of its starts.
+    """
+
+    rollouts: tuple[float, float]
+    bares: tuple[float, float]
+    restart_seconds: tuple[float, float]
     node_writes: int
     lists: int
     rss_mib: float
     cpu_seconds: float
+
+    @property
+    def against_bare(self) -> float:
+        return sum(self.rollouts) / sum(self.bares)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What was measured with so many nodes."""
+
+    nodes: int
+    rounds: tuple[Round, ...]
+
+    def seconds(self, of: Callable[[Round], tuple[float, float]]) -> float:
+        """The median of times."""
+        return statistics.median(each for one in self.rounds for each in of(one))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rollout:
+    """One rollout. Times in seconds."""
+
+    seconds: float
     restart_seconds: float
+    node_writes: int
+    lists: int
+    rss_mib: float
+    cpu_seconds: float
 
 
 def measure(effort: Effort) -> Sequence[Row]:
-    """Both sizes, one after the other, on one API server."""
+    """Both sizes, one after the other, each on an API server of its own."""
     sizes = QUICK_SIZES if effort.boots == 1 else SIZES
-    with running_api_server("bench") as server, tempfile.TemporaryDirectory() as folder:
-        server.kubectl("create", "namespace", NAMESPACE)
-        return rows([_run(server, size, Path(folder)) for size in sizes])
+    return rows([_run(size, effort.rounds) for size in sizes])
 
 
 def rows(runs: Sequence[Run]) -> list[Row]:
     """The rows of a small and a large run."""
     small, large = runs
     arms = {
-        f"{name}_{run.nodes}": round(getattr(run, f"{name}_seconds"), 2)
+        f"{name}_{run.nodes}": round(run.seconds(of), 2)
         for run in runs
-        for name in ("rollout", "bare")
+        for name, of in (("rollout", _rollouts), ("bare", _bares))
     }
-    growth = large.rollout_seconds / small.rollout_seconds
-    against = large.rollout_seconds / large.bare_seconds
-    control = large.again_seconds / large.bare_seconds
-    size = large.nodes / small.nodes
-    return [
-        Row("writes_per_change", round(large.node_writes / large.nodes, 4), "writes", 1.0, "<= 1.05"),
-        Row("lists_after_start", float(large.lists), "lists", 0.0, "<= 0"),
-        controlled(Row("rollout_growth", round(growth, 3), "ratio", size, "<= 5.2", arms=arms), control),
-        controlled(Row("rollout_vs_bare", round(against, 3), "ratio", 1.0, "<= 1.5", arms=arms), control),
-        Row(
-            "operator_rss", round(large.rss_mib, 1), "MiB", None, "<= 400", arms={"nodes": float(large.nodes)}
-        ),
-        Row("operator_cpu", round(large.cpu_seconds / large.nodes * 1000, 3), "ms a node and change"),
-        Row(
-            "operator_restart",
-            round(large.restart_seconds, 2),
-            "s",
-            None,
-            "<= 15",
-            arms={"nodes": float(large.nodes)},
-        ),
+    control = sum(each.bares[0] for each in large.rounds) / sum(each.bares[1] for each in large.rounds)
+    growths = [
+        sum(after.rollouts) / sum(before.rollouts)
+        for before, after in zip(small.rounds, large.rounds, strict=True)
     ]
+    changes = 2 * large.nodes
+    nodes = {"nodes": float(large.nodes)}
+    restarts = [each for one in large.rounds for each in one.restart_seconds]
+    return [
+        _of("writes_per_change", "writes", [each.node_writes / changes for each in large.rounds], "<= 1.05", 1.0),
+        Row("lists_after_start", float(sum(each.lists for each in large.rounds)), "lists", 0.0, "<= 0"),
+        controlled(
+            _of("rollout_growth", "ratio", growths, "<= 5.2", large.nodes / small.nodes, arms), control
+        ),
+        controlled(
+            _of("rollout_vs_bare", "ratio", [each.against_bare for each in large.rounds], "<= 1.5", 1.0, arms),
+            control,
+        ),
+        _of("operator_rss", "MiB", [each.rss_mib for each in large.rounds], "<= 400", arms=nodes),
+        _of(
+            "operator_cpu",
+            "ms a node and change",
+            [each.cpu_seconds / changes * 1000 for each in large.rounds],
+            arms=nodes,
+        ),
+        _of("operator_restart", "s", restarts, "<= 15", arms=nodes),
+    ]  # fmt: skip
 
 
-def _run(server: ApiServer, size: int, folder: Path) -> Run:
-    objects, audit = Objects(server), Audit(server.audit_log)
-    names = [f"bench-{number:05d}" for number in range(size)]
-    objects.clear()
-    _each(objects.add_nodes, names)
-    with _playing(server) as players:
-        log = folder / f"{size}.log"
-        with operators.running(server.kubeconfig, log, ("--identity", "bench")) as operator:
-            players.wait(size, "every node has an agent that reports")
-            audit.mark()
-            before = _cpu_seconds(operator.process.pid)
-            began = time.monotonic()
-            objects.policy("bench", rollout=_ROLLOUT)
-            objects.wait(
-                "the rollout", lambda: objects.status("bench").get("phase") == "Ready", _PATIENCE_SECONDS
-            )
-            rollout_seconds = time.monotonic() - began
-            cpu_seconds = _cpu_seconds(operator.process.pid) - before
-            rss_mib = _peak_mib(operator.process.pid)
-            writes = audit.writes_by_name("memorytiernodes").total()
-            lists = len(audit.lists())
-        began = time.monotonic()
-        with operators.running(
-            server.kubeconfig, folder / f"{size}-again.log", ("--identity", "bench")
-        ) as operator:
-            objects.wait("it acts", lambda: "acting" in operator.log.read_text(), _PATIENCE_SECONDS)
-            restart_seconds = time.monotonic() - began
-        api = Api(configure(server.kubeconfig), NAMESPACE)
-        given = api.get(Kind.TIER_NODE, names[0])["spec"]["settings"]
-        bare_seconds = _bare(api, players, names, given, "bare-1")
-        again_seconds = _bare(api, players, names, given, "bare-2")
-    return Run(
-        size,
-        rollout_seconds,
-        bare_seconds,
-        again_seconds,
-        writes,
-        lists,
-        rss_mib,
-        cpu_seconds,
-        restart_seconds,
+def _of(
+    metric: str,
+    unit: str,
+    values: Sequence[float],
+    target: str | None = None,
+    limit: float | None = None,
+    arms: dict[str, float] | None = None,
+) -> Row:
+    """A row of the rounds' median, the least and the greatest of them beside it."""
+    spread = round(min(values), 3), round(max(values), 3)
+    return Row(metric, round(statistics.median(values), 3), unit, limit, target, spread, arms or {})
+
+
+def _rollouts(one: Round) -> tuple[float, float]:
+    return one.rollouts
+
+
+def _bares(one: Round) -> tuple[float, float]:
+    return one.bares
+
+
+def _run(size: int, rounds: int) -> Run:
+    with (
+        running_api_server("bench") as server,
+        tempfile.TemporaryDirectory() as folder,
+        set_up(server, size, Path(folder)) as stage,
+    ):
+        return Run(size, tuple(_round(stage, number + 1, rounds) for number in range(rounds)))
+
+
+def _round(stage: Stage, number: int, rounds: int) -> Round:
+    stage.say(f"round {number} of {rounds}")
+    first = _rollout(stage)
+    bares = stage.bare()
+    stage.say(f"a bare client took {bares[0]:.1f} and {bares[1]:.1f} s")
+    second = _rollout(stage)
+    return Round(
+        (first.seconds, second.seconds),
+        bares,
+        (first.restart_seconds, second.restart_seconds),
+        first.node_writes + second.node_writes,
+        first.lists + second.lists,
+        max(first.rss_mib, second.rss_mib),
+        first.cpu_seconds + second.cpu_seconds,
     )
 
 
-def _bare(api: Api, players: Players, names: Sequence[str], settings: object, revision: str) -> float:
-    """Seconds that the same writes and answers take of a client that thinks nothing."""
-
-    def write(name: str) -> None:
-        manifest = tier_node_manifest(NodeWrite(name, "bench", revision))
-        manifest["spec"]["settings"] = settings
-        api.apply(Kind.TIER_NODE, name, manifest)
-
-    began, answered = time.monotonic(), players.answers
-    _each(write, names)
-    players.wait(answered + len(names), "every agent answers the bare client")
-    return time.monotonic() - began
-
-
-@dataclass(slots=True)
-class Players:
-    """The process that plays agents, and how many writes it has made."""
-
-    process: subprocess.Popen[str]
-    answers: int = 0
-    _thread: threading.Thread = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._thread = threading.Thread(target=self._count, daemon=True)
-        self._thread.start()
-
-    def wait(self, answers: int, what: str) -> None:
-        """Wait until so many writes were made; AssertionError when that takes too long."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while self.answers < answers:
-            assert self.process.poll() is None, f"{what}: the agents ended"
-            assert time.monotonic() < deadline, f"{what}: {self.answers} of {answers}"
-            time.sleep(0.05)
-
-    def _count(self) -> None:
-        assert self.process.stdout is not None
-        for _ in self.process.stdout:
-            self.answers += 1
-
-
-@contextmanager
-def _playing(server: ApiServer) -> Iterator[Players]:
-    words = [f"127.0.0.1:{server.port}", str(server.kubeconfig.parent / "pki")]
-    argv = [sys.executable, "-m", "tests.bench.control.players", *words]
-    with subprocess.Popen(
-        argv, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            yield Players(process)
-        finally:
-            process.kill()
-
-
-def _each(act: Callable[[str], None], names: Sequence[str]) -> None:
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        for _ in pool.map(act, names):
-            pass
+def _rollout(stage: Stage) -> _Rollout:
+    """An operator starts, and a policy is edited."""
+    with stage.restarted() as (operator, restart_seconds):
+        stage.audit.mark()
+        before = _cpu_seconds(operator.process.pid)
+        seconds = stage.change()
+        found = _Rollout(
+            seconds,
+            restart_seconds,
+            stage.audit.writes_by_name("memorytiernodes").total(),
+            len(stage.audit.lists()),
+            _peak_mib(operator.process.pid),
+            _cpu_seconds(operator.process.pid) - before,
+        )
+    stage.say(f"the operator acted after {restart_seconds:.1f} s, and took {seconds:.1f} s for a rollout")
+    return found
 
 
 def _cpu_seconds(pid: int) -> float:
