@@ -31,6 +31,22 @@ def _same(value: Any) -> Any:
 AS_IT_IS: Codec[Any] = Codec(_same, _same)
 
 
+def _exactly(kind: type[T]) -> Codec[T]:
+    # Of statuses, which are read as they are: what is no number must not be found out when it is added up.
+    def read(value: Any) -> T:
+        if type(value) is not kind:
+            raise TypeError(f"{str(value)[:80]!r} is not of type {kind.__name__}")
+        return value
+
+    return Codec(read, _same)
+
+
+INTEGER: Codec[int] = _exactly(int)
+TEXT: Codec[str] = _exactly(str)
+FLAG: Codec[bool] = _exactly(bool)
+OBJECT: Codec[dict[str, Any]] = _exactly(dict)
+
+
 def enumerated(kind: type[E]) -> Codec[E]:
     """A value of an enum."""
     return Codec(kind, str)
@@ -82,6 +98,8 @@ def record(kind: type[T]) -> type[T]:
 
 def decode(kind: type[T], data: Mapping[str, Any]) -> T:
     """The dataclass of an object. Fields that it does not have are passed over."""
+    if not isinstance(data, Mapping):
+        raise TypeError(f"{str(data)[:80]!r} is no object")
     values = {}
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         name, codec = field.metadata["name"], field.metadata["codec"]

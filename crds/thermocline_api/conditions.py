@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 
-from thermocline_api.codec import TIME, enumerated, record, wire
+from thermocline_api.codec import INTEGER, TEXT, TIME, enumerated, record, wire
 
 
 class Status(StrEnum):
@@ -22,12 +22,12 @@ class Status(StrEnum):
 class Condition:
     """One condition. `reason` is a CamelCase word for programs, `message` a sentence for people."""
 
-    type: str = wire("type")
+    type: str = wire("type", TEXT)
     status: Status = wire("status", enumerated(Status))
-    reason: str = wire("reason")
-    message: str = wire("message")
+    reason: str = wire("reason", TEXT)
+    message: str = wire("message", TEXT)
     last_transition_time: datetime = wire("lastTransitionTime", TIME)
-    observed_generation: int | None = wire("observedGeneration", default=None)
+    observed_generation: int | None = wire("observedGeneration", INTEGER, default=None)
 
 
 def find(conditions: Iterable[Condition], kind: str) -> Condition | None:

@@ -7,7 +7,20 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from thermocline_api.codec import TIME, decode, encode, enumerated, inline, listed, nested, record, wire
+from thermocline_api.codec import (
+    FLAG,
+    INTEGER,
+    TEXT,
+    TIME,
+    decode,
+    encode,
+    enumerated,
+    inline,
+    listed,
+    nested,
+    record,
+    wire,
+)
 from thermocline_api.conditions import Condition
 from thermocline_api.objectmeta import ObjectMeta
 from thermocline_api.report import NodeDryRun, TopPod, Totals
@@ -56,9 +69,9 @@ class CapabilityKind(StrEnum):
 class NodeSpec:
     """What the agent shall do. Without a policy there is neither a revision nor settings."""
 
-    policy: str | None = wire("policy", default=None)
-    revision: str | None = wire("revision", default=None)
-    paused: bool = wire("paused", default=False)
+    policy: str | None = wire("policy", TEXT, default=None)
+    revision: str | None = wire("revision", TEXT, default=None)
+    paused: bool = wire("paused", FLAG, default=False)
     settings: Settings | None = wire("settings", nested(Settings), default=None)
 
 
@@ -66,14 +79,14 @@ class NodeSpec:
 class NumaNode:
     """A NUMA node of a tier. Latencies and bandwidths are None where the firmware tells none."""
 
-    id: int = wire("id")
-    size_bytes: int | None = wire("sizeBytes", default=None)
-    free_bytes: int | None = wire("freeBytes", default=None)
-    read_latency_nanoseconds: int | None = wire("readLatencyNanoseconds", default=None)
-    write_latency_nanoseconds: int | None = wire("writeLatencyNanoseconds", default=None)
-    read_bandwidth_megabytes: int | None = wire("readBandwidthMegabytes", default=None)
-    write_bandwidth_megabytes: int | None = wire("writeBandwidthMegabytes", default=None)
-    device: str | None = wire("device", default=None)
+    id: int = wire("id", INTEGER)
+    size_bytes: int | None = wire("sizeBytes", INTEGER, default=None)
+    free_bytes: int | None = wire("freeBytes", INTEGER, default=None)
+    read_latency_nanoseconds: int | None = wire("readLatencyNanoseconds", INTEGER, default=None)
+    write_latency_nanoseconds: int | None = wire("writeLatencyNanoseconds", INTEGER, default=None)
+    read_bandwidth_megabytes: int | None = wire("readBandwidthMegabytes", INTEGER, default=None)
+    write_bandwidth_megabytes: int | None = wire("writeBandwidthMegabytes", INTEGER, default=None)
+    device: str | None = wire("device", TEXT, default=None)
 
 
 @record
@@ -89,10 +102,10 @@ class Capability:
     """A source or an engine, available or with the reason why not. `name` is one of Source or of Engine."""
 
     kind: CapabilityKind = wire("kind", enumerated(CapabilityKind))
-    name: str = wire("name")
-    available: bool = wire("available")
-    reason: str | None = wire("reason", default=None)
-    message: str | None = wire("message", default=None)
+    name: str = wire("name", TEXT)
+    available: bool = wire("available", FLAG)
+    reason: str | None = wire("reason", TEXT, default=None)
+    message: str | None = wire("message", TEXT, default=None)
 
 
 @record
@@ -100,20 +113,20 @@ class Counters:
     """What happened since the agent started."""
 
     since: datetime | None = wire("since", TIME, default=None)
-    rounds: int | None = wire("rounds", default=None)
+    rounds: int | None = wire("rounds", INTEGER, default=None)
     totals: Totals = inline(Totals, default=Totals())
-    usefulness_percent: int | None = wire("usefulnessPercent", default=None)
-    oom_kills: int | None = wire("oomKills", default=None)
+    usefulness_percent: int | None = wire("usefulnessPercent", INTEGER, default=None)
+    oom_kills: int | None = wire("oomKills", INTEGER, default=None)
 
 
 @record
 class NodeStatus:
     """What the agent reports."""
 
-    observed_generation: int | None = wire("observedGeneration", default=None)
-    policy: str | None = wire("policy", default=None)
-    revision: str | None = wire("revision", default=None)
-    agent_version: str | None = wire("agentVersion", default=None)
+    observed_generation: int | None = wire("observedGeneration", INTEGER, default=None)
+    policy: str | None = wire("policy", TEXT, default=None)
+    revision: str | None = wire("revision", TEXT, default=None)
+    agent_version: str | None = wire("agentVersion", TEXT, default=None)
     mode: AgentMode | None = wire("mode", enumerated(AgentMode), default=None)
     tiers: tuple[Tier, ...] | None = wire("tiers", listed(nested(Tier)), default=None)
     capabilities: tuple[Capability, ...] | None = wire(
@@ -121,7 +134,7 @@ class NodeStatus:
     )
     source: Source | None = wire("source", enumerated(Source), default=None)
     engine: Engine | None = wire("engine", enumerated(Engine), default=None)
-    pods_matched: int | None = wire("podsMatched", default=None)
+    pods_matched: int | None = wire("podsMatched", INTEGER, default=None)
     counters: Counters | None = wire("counters", nested(Counters), default=None)
     dry_run: NodeDryRun | None = wire("dryRun", nested(NodeDryRun), default=None)
     top_pods: tuple[TopPod, ...] | None = wire("topPods", listed(nested(TopPod)), default=None)

@@ -6,7 +6,19 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
 
-from thermocline_api.codec import decode, encode, enumerated, inline, listed, nested, record, wire
+from thermocline_api.codec import (
+    FLAG,
+    INTEGER,
+    TEXT,
+    decode,
+    encode,
+    enumerated,
+    inline,
+    listed,
+    nested,
+    record,
+    wire,
+)
 from thermocline_api.conditions import Condition
 from thermocline_api.objectmeta import ObjectMeta
 from thermocline_api.report import PolicyDryRun, Totals
@@ -46,8 +58,8 @@ class Phase(StrEnum):
 class PolicySpec:
     """What is wanted. `settings` are what each node is given; a manifest has them beside the others."""
 
-    priority: int = wire("priority", default=100)
-    paused: bool = wire("paused", default=False)
+    priority: int = wire("priority", INTEGER, default=100)
+    paused: bool = wire("paused", FLAG, default=False)
     node_selector: LabelSelector = wire("nodeSelector", nested(LabelSelector), default=LabelSelector())
     settings: Settings = inline(Settings, default=Settings())
     rollout: Rollout = wire("rollout", nested(Rollout), default=Rollout())
@@ -57,31 +69,31 @@ class PolicySpec:
 class Revisions:
     """Names of ControllerRevisions."""
 
-    current: str | None = wire("current", default=None)
-    target: str | None = wire("target", default=None)
-    last_good: str | None = wire("lastGood", default=None)
+    current: str | None = wire("current", TEXT, default=None)
+    target: str | None = wire("target", TEXT, default=None)
+    last_good: str | None = wire("lastGood", TEXT, default=None)
 
 
 @record
 class NodeCounts:
     """How many nodes there are of each kind."""
 
-    matched: int | None = wire("matched", default=None)
-    updated: int | None = wire("updated", default=None)
-    ready: int | None = wire("ready", default=None)
-    degraded: int | None = wire("degraded", default=None)
-    aborted: int | None = wire("aborted", default=None)
+    matched: int | None = wire("matched", INTEGER, default=None)
+    updated: int | None = wire("updated", INTEGER, default=None)
+    ready: int | None = wire("ready", INTEGER, default=None)
+    degraded: int | None = wire("degraded", INTEGER, default=None)
+    aborted: int | None = wire("aborted", INTEGER, default=None)
 
 
 @record
 class PolicyStatus:
     """What the operator sees on the policy's nodes."""
 
-    observed_generation: int | None = wire("observedGeneration", default=None)
+    observed_generation: int | None = wire("observedGeneration", INTEGER, default=None)
     phase: Phase | None = wire("phase", enumerated(Phase), default=None)
     revisions: Revisions | None = wire("revisions", nested(Revisions), default=None)
     nodes: NodeCounts | None = wire("nodes", nested(NodeCounts), default=None)
-    pods_matched: int | None = wire("podsMatched", default=None)
+    pods_matched: int | None = wire("podsMatched", INTEGER, default=None)
     totals: Totals | None = wire("totals", nested(Totals), default=None)
     dry_run: PolicyDryRun | None = wire("dryRun", nested(PolicyDryRun), default=None)
     conditions: tuple[Condition, ...] = wire("conditions", listed(nested(Condition)), default=())
