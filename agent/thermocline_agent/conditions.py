@@ -180,9 +180,10 @@ def _movement(facts: Facts) -> tuple[Status, str, str]:
 
 
 def _guard(facts: Facts) -> tuple[Status, str, str]:
-    for why, sentence in GUARDS.items():
-        if why in facts.waits:
-            return Status.TRUE, why.value, sentence
+    """The worst is the reason, and all are told."""
+    tripped = [why for why in GUARDS if why in facts.waits]
+    if tripped:
+        return Status.TRUE, tripped[0].value, "; ".join(GUARDS[why] for why in tripped)
     return Status.FALSE, "WithinLimits", "no guard holds movement back"
 
 
