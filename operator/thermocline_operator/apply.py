@@ -34,6 +34,9 @@ FIELD_MANAGER: Final = "thermocline-operator"
 TIMEOUT_SECONDS: Final = 8.0
 CONNECTIONS: Final = 8
 _PAGE: Final = 500
+# What the API server takes of an event: bytes, where a condition's message is counted in characters.
+_LONGEST_NOTE: Final = 1024
+_LONGEST_INSTANCE: Final = 128
 _APPLY: Final = "application/apply-patch+yaml"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -127,8 +130,8 @@ class Api:
             raise ApiError("the API server does not tell the time")
         return time
 
-    def post_event(self, policy: Policy, event: Event, time: datetime) -> None:
-        """Tell of a transition. Raises ApiError."""
+    def post_event(self, policy: Policy, event: Event, time: datetime, instance: str) -> None:
+        """Tell of a transition; `instance` is who tells. Raises ApiError."""
         about = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": Kind.POLICY,
@@ -142,10 +145,10 @@ class Api:
             "metadata": {"generateName": f"{policy.name[:200]}-", "namespace": "default"},
             "eventTime": time.isoformat(timespec="microseconds").replace("+00:00", "Z"),
             "reportingController": f"{GROUP}/operator",
-            "reportingInstance": FIELD_MANAGER,
+            "reportingInstance": instance[:_LONGEST_INSTANCE],
             "action": event.action,
             "reason": event.reason,
-            "note": event.note,
+            "note": event.note.encode()[:_LONGEST_NOTE].decode(errors="ignore"),
             "type": "Warning" if event.is_warning else "Normal",
             "regarding": about,
         }

@@ -23,6 +23,10 @@ _MOST_SETTINGS: Final = 256
 _MOST_GONE: Final = 4096
 
 
+class Unreadable(ValueError):
+    """What the API server said is no object of the kind; the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A known object, and its resourceVersion."""
@@ -45,7 +49,7 @@ class Cache:
     def put(self, kind: Kind, raw: Raw) -> bool:
         """Learn of an object, by a watch or as a write's answer; returns whether that says something new.
 
-        Raises KeyError, TypeError or ValueError for what is no object of the kind.
+        Raises Unreadable.
         """
         name, entry = self._entry(kind, raw)
         with self._lock:
@@ -107,8 +111,11 @@ class Cache:
         )
 
     def _entry(self, kind: Kind, raw: Raw) -> tuple[str, Entry]:
-        meta = raw["metadata"]
-        return meta["name"], Entry(int(meta["resourceVersion"]), self._read(kind, raw))
+        try:
+            meta = raw["metadata"]
+            return meta["name"], Entry(int(meta["resourceVersion"]), self._read(kind, raw))
+        except (AttributeError, KeyError, TypeError, ValueError) as err:
+            raise Unreadable(f"{kind} {str(raw)[:200]}: {err!r}") from err
 
     def _is_gone(self, kind: Kind, name: str, entry: Entry) -> bool:
         return entry.version <= self._gone.get((kind, name), -1)

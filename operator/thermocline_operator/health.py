@@ -33,7 +33,7 @@ class Presence(Enum):
     APPLIED = "Applied"  # its agent says that it applies it
     CHANGING = "Changing"  # given a while ago, and not applied yet
     ABSENT = "Absent"  # not ready, or its agent is silent
-    LOST = "Lost"  # one of the two for longer than the deadline
+    LOST = "Lost"  # one of the two for longer than the deadline, or of no use to wait for
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,12 @@ def health_of(node: Node, tier_node: TierNode | None, now: datetime) -> Health:
         return Health(Presence.ABSENT, "has no MemoryTierNode yet", now + PROGRESS_DEADLINE)
     if not node.is_ready:
         return _missing(Presence.ABSENT, "is not ready", node.since, now)
+    if tier_node.problem is not None:
+        return Health(Presence.LOST, f"has a MemoryTierNode that makes no sense: {tier_node.problem}")
+    return _heard(tier_node, now)
+
+
+def _heard(tier_node: TierNode, now: datetime) -> Health:
     report = tier_node.report
     if report is None:
         return _missing(Presence.ABSENT, "has no agent that reports", tier_node.created_at, now)

@@ -1,6 +1,6 @@
 """What the API server says, made into values, and values into what it takes. Pure.
 
-What cannot be read is not guessed: a policy becomes one with a problem, a report becomes none.
+What cannot be read is not guessed: a policy or a MemoryTierNode becomes one with a problem.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, Final
 
-from thermocline_api.codec import decode, encode
+from thermocline_api.codec import FLAG, OBJECT, TEXT, decode, encode, record, wire
 from thermocline_api.node import NodeStatus
 from thermocline_api.policy import MemoryTierPolicy, PolicyStatus
 from thermocline_api.problem import InvalidManifest
@@ -37,6 +37,8 @@ _SETTINGS: Final = tuple(field.metadata["name"] for field in fields(Settings))
 # An unreadable priority is taken for the highest, so that no other policy takes its nodes.
 _HIGHEST_PRIORITY: Final = 1000
 _LONGEST_PROBLEM: Final = 900
+# What decoding raises, of whatever the API server has.
+_UNREADABLE: Final = (AttributeError, KeyError, TypeError, ValueError)
 
 
 def read_policy(raw: Raw, schema: Schema) -> Policy:
@@ -92,21 +94,39 @@ def read_node(raw: Raw) -> Node:
     )
 
 
+@record
+class _Spec:
+    """What a MemoryTierNode is given, its settings as they are."""
+
+    policy: str | None = wire("policy", TEXT, default=None)
+    revision: str | None = wire("revision", TEXT, default=None)
+    paused: bool = wire("paused", FLAG, default=False)
+    settings: dict[str, Any] | None = wire("settings", OBJECT, default=None)
+
+
 def read_tier_node(raw: Raw) -> TierNode:
-    """A MemoryTierNode."""
-    meta, spec = raw["metadata"], raw.get("spec", {})
-    settings = spec.get("settings")
+    """A MemoryTierNode. One whose spec or status cannot be read is one all the same, with a problem."""
+    meta, spec, report, problems = raw["metadata"], _Spec(), None, []
+    try:
+        spec = decode(_Spec, raw.get("spec", {}))
+    except _UNREADABLE as err:
+        problems.append(f"its spec cannot be read: {_said(err)}")
+    try:
+        report = _report(raw)
+    except _UNREADABLE as err:
+        problems.append(f"its status cannot be read: {_said(err)}")
     return TierNode(
         name=meta["name"],
         uid=meta["uid"],
         created_at=read_time(meta["creationTimestamp"]),
-        policy=spec.get("policy"),
-        revision=spec.get("revision"),
-        paused=spec.get("paused", False),
-        settings=settings,
-        digest=None if settings is None else digest(settings),
+        policy=spec.policy,
+        revision=spec.revision,
+        paused=spec.paused,
+        settings=spec.settings,
+        digest=None if spec.settings is None else digest(spec.settings),
         given=read_given(meta.get("annotations", {}).get(GIVEN)),
-        report=_report(raw),
+        report=report,
+        problem="; ".join(problems) or None,
     )
 
 
@@ -176,13 +196,10 @@ def policy_status_manifest(policy: Policy, status: PolicyStatus) -> dict[str, An
 
 
 def _report(raw: Raw) -> Report | None:
-    """What the agent reported; None when nothing, or nothing that can be read."""
+    """What the agent reported; None when nothing. Raises what decoding does."""
     if not raw.get("status"):
         return None
-    try:
-        status = decode(NodeStatus, raw["status"])
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
+    status = decode(NodeStatus, raw["status"])
     counters = status.counters
     return Report(
         heard_at=_heard_at(raw["metadata"]),
@@ -207,5 +224,9 @@ def _heard_at(meta: Raw) -> datetime:
 def _policy_status(raw: Raw) -> PolicyStatus:
     try:
         return decode(PolicyStatus, raw.get("status", {}))
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except _UNREADABLE:
         return PolicyStatus()
+
+
+def _said(err: Exception) -> str:
+    return f"it lacks {err}" if isinstance(err, KeyError) else str(err)

@@ -23,7 +23,7 @@ from thermocline_api.rollout import AbortReason
 from thermocline_operator.health import Health, Presence
 from thermocline_operator.state import Abort, Doubt, Kind, Marks, Policy, Revision, TierNode, Trip
 
-_NOTED_TRIPS: Final = 10
+_NOTED_NODES: Final = 10
 
 
 class Stage(StrEnum):
@@ -155,9 +155,11 @@ def _judged(at: Situation) -> Marks:
         # It was tried on nodes that have something else by now, or are gone.
         return Marks(good_at=marks.good_at) if len(having) < at.canary else marks
     watched = set(at.policy.rollout.abort_on)
-    tripped = [Trip(each.name, min(each.trips & watched)) for each in having if each.trips & watched]
+    tripped = {each.name: sorted(each.trips & watched) for each in having if each.trips & watched}
     if tripped:
-        return replace(marks, abort=Abort(at.now, tuple(tripped[:_NOTED_TRIPS]), len(tripped)))
+        noted = list(tripped.items())[:_NOTED_NODES]
+        trips = tuple(Trip(name, reason) for name, reasons in noted for reason in reasons)
+        return replace(marks, abort=Abort(at.now, trips, len(tripped)))
     return marks
 
 

@@ -20,6 +20,7 @@ from thermocline_operator import metrics
 
 # A reconcile that writes to thousands of nodes takes a minute or two.
 LONGEST_SECONDS: Final = 300.0
+_PATIENCE_SECONDS: Final = 10.0
 
 Beats = Mapping[str, Callable[[], float]]
 
@@ -34,10 +35,14 @@ def serving(address: tuple[str, int], beats: Beats) -> Iterator[int]:
     """Serve while the block runs; yields the port. Raises OSError when the address cannot be had."""
 
     class Handler(BaseHTTPRequestHandler):
+        # Who connects and asks nothing holds a thread no longer.
+        timeout = _PATIENCE_SECONDS
+
         def do_GET(self) -> None:
-            if self.path == "/metrics":
+            path = self.path.partition("?")[0]
+            if path == "/metrics":
                 self._say(HTTPStatus.OK, generate_latest(metrics.REGISTRY), CONTENT_TYPE_LATEST)
-            elif self.path == "/healthz":
+            elif path == "/healthz":
                 slow = late(beats, time.monotonic())
                 status = HTTPStatus.SERVICE_UNAVAILABLE if slow else HTTPStatus.OK
                 text = f"no progress: {', '.join(slow)}\n" if slow else "ok\n"

@@ -76,7 +76,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class TierNode:
-    """A MemoryTierNode. `digest` is that of its settings, None without any; `report` None if none can be read."""
+    """A MemoryTierNode. `digest` is that of its settings, None without any; `report` None if there is none.
+
+    `problem` is what of it cannot be read: its spec, and it counts as empty, or its status, and there is no report.
+    """
 
     name: str
     uid: str
@@ -88,6 +91,7 @@ class TierNode:
     digest: str | None = None
     given: Given | None = None
     report: Report | None = None
+    problem: str | None = None
 
     @property
     def is_applied(self) -> bool:
@@ -125,7 +129,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Trip:
-    """A node that aborted a rollout, and why."""
+    """A node that aborted a rollout, and one of the reasons."""
 
     node: str
     reason: AbortReason
@@ -133,7 +137,7 @@ class Trip:
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """Why a revision was given up: some of the nodes that tripped, and how many did."""
+    """Why a revision was given up: some of the nodes that tripped, with all their reasons, and how many nodes did."""
 
     at: datetime
     trips: tuple[Trip, ...]

@@ -249,9 +249,12 @@ def _goal(step: Step) -> str:
 def _why_aborted(marks: Marks) -> str:
     if marks.abort is None:
         return "nothing aborted it"
-    trips = ", ".join(f"{trip.reason} on {trip.node}" for trip in marks.abort.trips[:_NAMED_NODES])
-    more = marks.abort.count - min(marks.abort.count, _NAMED_NODES)
-    return f"aborted by {trips}{f' and {more} more' if more else ''}"
+    reasons: dict[str, list[str]] = {}
+    for trip in marks.abort.trips:
+        reasons.setdefault(trip.node, []).append(trip.reason)
+    named = [f"{' and '.join(reasons[node])} on {node}" for node in list(reasons)[:_NAMED_NODES]]
+    more = marks.abort.count - len(named)
+    return f"aborted by {', '.join(named)}{f' and {more} more' if more else ''}"
 
 
 def _named(ailing: Mapping[str, str]) -> str:

@@ -20,7 +20,7 @@ from thermocline_operator import metrics
 from thermocline_operator.apply import ApiError
 from thermocline_operator.cache import Cache
 from thermocline_operator.reading import MANAGED_BY
-from thermocline_operator.state import Kind
+from thermocline_operator.state import Kind, Policy, TierNode
 
 _log: Final = logging.getLogger(__name__)
 _RESOURCES: Final = {
@@ -110,10 +110,18 @@ class Watch:
                 if event["type"] == "DELETED":
                     meta = raw["metadata"]
                     self.cache.remove(kind, meta["name"], version=int(meta["resourceVersion"]))
-                else:
-                    self.cache.put(kind, raw)
-            except (KeyError, TypeError, ValueError) as err:
+                elif self.cache.put(kind, raw):
+                    _tell_problem(kind, raw["metadata"]["name"], self.cache)
+            except (KeyError, ValueError) as err:
                 metrics.FAILURES.labels("read").inc()
-                _log.warning("a %s could not be read: %r", kind, err)
+                _log.warning("an event could not be read: %s", err)
 
         return seen
+
+
+def _tell_problem(kind: Kind, name: str, cache: Cache) -> None:
+    """What is wrong with an object stands in its policy's status; a node need not have a policy."""
+    entry = cache.known(kind, name)
+    if entry is not None and isinstance(entry.value, Policy | TierNode) and entry.value.problem is not None:
+        metrics.FAILURES.labels("read").inc()
+        _log.warning("%s %s makes no sense: %s", kind, name, entry.value.problem)

@@ -13,7 +13,7 @@ from thermocline_api.policy import Phase, PolicyStatus
 from thermocline_api.rollout import AbortReason
 from thermocline_api.schema import Schema, crd_text
 from thermocline_operator import reading
-from thermocline_operator.cache import Cache
+from thermocline_operator.cache import Cache, Unreadable
 from thermocline_operator.decide import NodeWrite
 from thermocline_operator.revisions import digest
 from thermocline_operator.state import Abort, Doubt, Given, Kind, Marks, Revision, Trip
@@ -81,6 +81,22 @@ def test_a_status_that_cannot_be_read_is_none_and_no_problem() -> None:
     assert (found.problem, found.status) == (None, PolicyStatus())
     node = {**raw_tier_node(), "status": {"conditions": [{"type": "Migrating"}]}}
     assert reading.read_tier_node(node).report is None
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ({"spec": "text"}, "its spec cannot be read: 'text' is no object"),
+        ({"spec": {"policy": 5}}, "its spec cannot be read: '5' is not of type str"),
+        ({"status": {"counters": {"promotedBytes": "many"}}}, "its status cannot be read: 'many' is not of type int"),
+        ({"status": {"mode": "Later"}}, "its status cannot be read: 'Later' is not a valid AgentMode"),
+        ({"status": {"conditions": [{"type": "Migrating"}]}}, "its status cannot be read: it lacks 'status'"),
+    ],
+)  # fmt: skip
+def test_a_node_that_cannot_be_read_says_what_of_it(more: dict[str, Any], problem: str) -> None:
+    found = reading.read_tier_node(raw_tier_node(policy="p") | more)
+    assert (found.problem, found.report) == (problem, None)
+    assert found.policy == (None if "spec" in more else "p")
 
 
 def test_an_agent_was_heard_when_its_status_last_changed() -> None:
@@ -188,9 +204,9 @@ class TestCache:
 
     def test_what_is_no_object_is_refused(self) -> None:
         cache = Cache(SCHEMA)
-        with pytest.raises(KeyError):
+        with pytest.raises(Unreadable):
             cache.put(Kind.NODE, {"metadata": {"name": "n"}})
-        with pytest.raises((KeyError, ValueError)):
+        with pytest.raises(Unreadable):
             cache.put(Kind.REVISION, {"metadata": meta("somebody-elses"), "data": {}, "revision": 1})
         assert cache.snapshot().revisions == {}
 

@@ -47,7 +47,10 @@ def reconcile(unanswered: str) -> Outcome:
     cache.put(Kind.POLICY, manifest | {"metadata": META | {"name": "default"}})
     cache.put(Kind.NODE, {"metadata": META | {"name": "n1"}})
     reconciler = Reconciler(
-        cast("Api", Server(unanswered)), cache, cast("Lease", SimpleNamespace(is_held=True)), Clock()
+        cast("Api", Server(unanswered)),
+        cache,
+        cast("Lease", SimpleNamespace(is_held=True, identity="one")),
+        Clock(),
     )
     try:
         return reconciler.reconcile()

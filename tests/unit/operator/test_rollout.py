@@ -313,3 +313,22 @@ def test_what_tripped_before_for_another_reason_hides_nothing() -> None:
     sim.deliver_all()
     sim.reconcile()
     assert stage(sim) == "RollingBack"
+
+
+def test_all_that_trips_on_a_node_is_named() -> None:
+    sim = begun(rollout=rollout(canary=2, most=2))
+    sim.reconcile()
+    one, other = sorted(having(sim, 1))
+    sim.answer(one, trips=AbortReason.PING_PONG)
+    found = sim.truth.tier_nodes[one]
+    assert found.report is not None
+    sim.truth.tier_nodes[one] = replace(found, report=replace(found.report, oom_kills=1))
+    sim.answer(other, trips=AbortReason.PRESSURE)
+    sim.deliver_all()
+    sim.reconcile()
+    status = sim.truth.policies["p"].status
+    progressing = find(status.conditions, "Progressing")
+    assert progressing is not None
+    assert f"aborted by OOMKills and PingPong on {one}, Pressure on {other}." in progressing.message
+    assert status.nodes is not None
+    assert status.nodes.aborted == 2

@@ -160,6 +160,17 @@ def test_what_is_lost_follows_when_the_rest_is_done() -> None:
     assert stage(sim) == "Complete"
 
 
+def test_a_node_that_makes_no_sense_keeps_none_from_being_served() -> None:
+    sim = begun(rollout=rollout(most=1))
+    sim.truth.tier_nodes["n0"] = replace(sim.truth.tier_nodes["n0"], report=None, problem="its spec is none")
+    for _ in range(14):
+        turn(sim, "n0")
+    assert having(sim, 1) >= set(NAMES) - {"n0"}
+    degraded = find(sim.truth.policies["p"].status.conditions, "Degraded")
+    assert degraded is not None
+    assert degraded.message == "n0: has a MemoryTierNode that makes no sense: its spec is none."
+
+
 def test_who_joins_later_is_served_beside_one_that_never_applies() -> None:
     sim = begun(rollout=rollout(most=1))
     done(sim, turns=30)
