@@ -26,8 +26,10 @@ EMPTY = "empty"  # a list has no items
 SHORT = "short"  # a list lacks half of its items, and says nothing of it
 CUT = "cut"  # a body ends in the middle
 EXPIRED = "expired"  # a watch is taken, and brings an ERROR event of status 410
+FAILED = "failed"  # the same of status 500
 OLD = "old"  # what is written has a version of long ago, as when etcd was restored from a copy
 SLOW = "slow"  # an answer takes longer than a client waits
+DRIP = "drip"  # a body comes a byte at a time, each sooner than a client gives up, and has no end
 # The operator gives a request up after 8 s.
 _SLOW_SECONDS = 10.0
 Fault = Callable[[str, str], int | str | None]
@@ -119,9 +121,11 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == SILENT:
             self._begin(200)
             threading.Event().wait(60)
-        elif fault == EXPIRED:
+        elif fault == DRIP:
+            self._drip()
+        elif fault in (EXPIRED, FAILED):
             self._begin(200)
-            error = json.dumps({"type": "ERROR", "object": _refusal(410)})
+            error = json.dumps({"type": "ERROR", "object": _refusal(410 if fault == EXPIRED else 500)})
             self.wfile.write(f"{error}\n".encode())
         elif isinstance(fault, int):
             self._say(fault, json.dumps(_refusal(fault)).encode())
@@ -148,6 +152,14 @@ class _Handler(BaseHTTPRequestHandler):
                         self.wfile.flush()
                 else:
                     self._say(response.status, _spoilt(response.read(), fault), cut=fault == CUT)
+
+    def _drip(self) -> None:
+        """Until the fault is over, and then the connection ends."""
+        self._begin(200)
+        with suppress(OSError):
+            while self.server.proxy.fault(self.command, self.path) == DRIP:
+                self.wfile.write(b" ")
+                time.sleep(1)
 
     def _begin(self, status: int) -> None:
         self.send_response(status)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -225,11 +225,17 @@ class Operator:
         return self.process.wait(60)
 
 
-def start(kubeconfig: Path, log: Path, *words: str) -> Operator:
-    """Start the operator."""
-    argv = [sys.executable, "-m", "thermocline_operator", "run", "--kubeconfig", str(kubeconfig),
+def start(
+    kubeconfig: Path,
+    log: Path,
+    *words: str,
+    module: str = "thermocline_operator",
+    variables: Mapping[str, str] | None = None,
+) -> Operator:
+    """Start the operator, or a module that starts it."""
+    argv = [sys.executable, "-m", module, "run", "--kubeconfig", str(kubeconfig),
             "--namespace", NAMESPACE, "--listen", "127.0.0.1:0", *words]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path), **(variables or {})}
     with log.open("ab") as output:
         process = subprocess.Popen(
             argv, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
@@ -238,9 +244,16 @@ def start(kubeconfig: Path, log: Path, *words: str) -> Operator:
 
 
 @contextmanager
-def running(kubeconfig: Path, log: Path, words: Sequence[str] = ()) -> Iterator[Operator]:
+def running(
+    kubeconfig: Path,
+    log: Path,
+    words: Sequence[str] = (),
+    *,
+    module: str = "thermocline_operator",
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[Operator]:
     """An operator for as long as the block runs."""
-    operator = start(kubeconfig, log, *words)
+    operator = start(kubeconfig, log, *words, module=module, variables=variables)
     try:
         yield operator
     finally:

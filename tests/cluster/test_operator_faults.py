@@ -11,7 +11,7 @@ import pytest
 
 from tests.cluster import faults, operators
 from tests.cluster.agents import Agents
-from tests.cluster.faults import AWAY, CUT, EMPTY, EXPIRED, OLD, SHORT, SILENT, SLOW, Fault, Proxy
+from tests.cluster.faults import AWAY, CUT, EMPTY, EXPIRED, FAILED, OLD, SHORT, SILENT, SLOW, Fault, Proxy
 from tests.cluster.operators import FAST, NODES, Audit, Objects
 
 pytestmark = pytest.mark.cluster
@@ -156,6 +156,28 @@ def test_watches_that_expire_are_begun_anew(objects: Objects, proxy: Proxy, tmp_
         objects.wait("watches expired", lambda: proxy.faults >= 2)
         objects.wait_ready("default")
         assert set(objects.revisions().values()) == {objects.status("default")["revisions"]["target"]}
+
+
+@pytest.mark.usefixtures("played")
+def test_an_operator_whose_watch_fails_ends_and_the_next_goes_on(
+    objects: Objects, proxy: Proxy, audit: Audit, tmp_path: Path
+) -> None:
+    kubeconfig, words = proxy.kubeconfig(tmp_path / "kubeconfig"), ("--identity", "the-same")
+    log = tmp_path / "operator.log"
+    with operators.running(kubeconfig, log, words) as operator:
+        objects.settle(*NODES)
+        audit.mark()
+        objects.policy("default", rollout=FAST)
+        objects.wait("it began", lambda: any(objects.revisions().values()))
+        proxy.fault = lambda _, path: FAILED if is_watch(path, "memorytiernodes") else None
+        proxy.drop()
+        # What it would not hear of any more is not guessed: its kubelet starts another.
+        assert operator.process.wait(60) == 1
+    assert "the watches ended" in log.read_text()
+    proxy.fault = faults.none
+    with operators.running(kubeconfig, log, words):
+        objects.wait_ready("default")
+    assert audit.writes_by_name("memorytiernodes") == dict.fromkeys(NODES, 1)
 
 
 @pytest.mark.usefixtures("played")

@@ -23,6 +23,7 @@ PACKAGES = {
     "/usr/include/gelf.h": "libelf-dev", "/usr/include/openssl/evp.h": "libssl-dev",
     "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1": "libfaketime",
 }  # fmt: skip
 MAKE_TEST = "make test"
 
