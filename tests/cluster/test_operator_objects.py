@@ -109,7 +109,7 @@ def test_nodes_that_make_no_sense_keep_no_other_from_being_served(
 def test_a_policy_that_makes_no_sense_keeps_no_other_from_being_served(
     objects: Objects, audit: Audit, tmp_path: Path
 ) -> None:
-    manifests = [
+    manifests: list[dict[str, Any]] = [
         {"metadata": {"name": "of-text"}, "spec": "text"},
         {"metadata": {"name": "of-numbers"}, "spec": {"mode": 5, "priority": 900}},
     ]
