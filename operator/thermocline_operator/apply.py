@@ -5,6 +5,7 @@ object, and nothing about what others do to it.
 
     ApiError               the API server said no, or nothing
     +-- Conflict           somebody else was faster, or the object is another of the same name
+    +-- Refused            it will not have this, by its rules or an admission's: certainly not written
     +-- Gone               there is no such object
 """
 
@@ -37,6 +38,9 @@ _PAGE: Final = 500
 # What the API server takes of an event: bytes, where a condition's message is counted in characters.
 _LONGEST_NOTE: Final = 1024
 _LONGEST_INSTANCE: Final = 128
+_REFUSALS: Final = frozenset({
+    HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY,
+})  # fmt: skip
 _APPLY: Final = "application/apply-patch+yaml"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -48,6 +52,10 @@ class ApiError(Exception):
 
 class Conflict(ApiError):
     """The object has changed, or is another of the same name."""
+
+
+class Refused(ApiError):
+    """The API server will not have what was sent, and has not written it."""
 
 
 class Gone(ApiError):
@@ -216,4 +224,6 @@ def _decoded(request: str, status: int, data: bytes) -> Any:
         raise Gone(message)
     if status == HTTPStatus.CONFLICT:
         raise Conflict(message)
+    if status in _REFUSALS:
+        raise Refused(message)
     raise ApiError(message)

@@ -98,7 +98,7 @@ class Cache:
             entry = self._entries[kind].get(name)
         return None if entry is None else entry.version
 
-    def snapshot(self, confirmed: Iterable[Doubt] = ()) -> Snapshot:
+    def snapshot(self, confirmed: Iterable[Doubt] = (), refused: Iterable[str] = ()) -> Snapshot:
         """Everything that is known now."""
         with self._lock:
             entries = {kind: dict(found) for kind, found in self._entries.items()}
@@ -108,6 +108,7 @@ class Cache:
             tier_nodes=_values(entries[Kind.TIER_NODE], TierNode),
             revisions=_values(entries[Kind.REVISION], Revision),
             confirmed=frozenset(confirmed),
+            refused=frozenset(refused),
         )
 
     def _entry(self, kind: Kind, raw: Raw) -> tuple[str, Entry]:

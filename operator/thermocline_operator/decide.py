@@ -15,7 +15,7 @@ from thermocline_api.policy import PolicyStatus
 from thermocline_operator import health, resolve, revisions, rollout, status
 from thermocline_operator.resolve import Governance
 from thermocline_operator.rollout import Member, Situation
-from thermocline_operator.state import Doubt, Given, Kind, Node, Policy, Revision, Snapshot, TierNode
+from thermocline_operator.state import Doubt, Given, Kind, Policy, Revision, Snapshot, TierNode
 from thermocline_operator.status import View
 
 
@@ -116,10 +116,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
 def _view(snapshot: Snapshot, governance: Governance, policy: Policy, now: datetime) -> View:
     known = [each for each in snapshot.revisions.values() if each.policy_uid == policy.uid]
     target = revisions.target_of(policy, known)
-    members = tuple(
-        _member(snapshot.nodes[name], snapshot.tier_nodes.get(name), now)
-        for name in governance.nodes_of(policy.name)
-    )
+    members = tuple(_member(snapshot, name, now) for name in governance.nodes_of(policy.name))
     good = revisions.last_good(known, other_than=target)
     at = Situation(policy, target, good, members, now, snapshot.confirmed)
     step = rollout.advance(at)
@@ -145,7 +142,8 @@ def _unread_revisions(snapshot: Snapshot, policy: Policy) -> set[Doubt]:
     return doubts - snapshot.confirmed
 
 
-def _member(node: Node, tier_node: TierNode | None, now: datetime) -> Member:
+def _member(snapshot: Snapshot, name: str, now: datetime) -> Member:
+    node, tier_node = snapshot.nodes[name], snapshot.tier_nodes.get(name)
     report = None if tier_node is None else tier_node.report
     return Member(
         node.name,
@@ -154,6 +152,7 @@ def _member(node: Node, tier_node: TierNode | None, now: datetime) -> Member:
         is_ready=node.is_ready,
         trips=frozenset() if tier_node is None else health.trips(tier_node),
         is_tripping=health.is_tripping(report),
+        is_refused=name in snapshot.refused,
     )
 
 

@@ -31,6 +31,7 @@ class Presence(Enum):
     """How a node stands to what it was given."""
 
     APPLIED = "Applied"  # its agent says that it applies it
+    NEW = "New"  # without a MemoryTierNode: nothing that is given to it could be in change
     CHANGING = "Changing"  # given a while ago, and not applied yet
     ABSENT = "Absent"  # not ready, or its agent is silent
     LOST = "Lost"  # one of the two for longer than the deadline, or of no use to wait for
@@ -53,7 +54,7 @@ class Health:
 def health_of(node: Node, tier_node: TierNode | None, now: datetime) -> Health:
     """How a node stands at a time."""
     if tier_node is None:
-        return Health(Presence.ABSENT, "has no MemoryTierNode yet", now + PROGRESS_DEADLINE)
+        return Health(Presence.NEW, "has no MemoryTierNode yet")
     if not node.is_ready:
         return _missing(Presence.ABSENT, "is not ready", node.since, now)
     if tier_node.problem is not None:

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from thermocline_api.policy import Phase, PolicyStatus
 from thermocline_operator import metrics
-from thermocline_operator.apply import CONNECTIONS, Api, ApiError, Gone
+from thermocline_operator.apply import CONNECTIONS, Api, ApiError, Gone, Refused
 from thermocline_operator.cache import Cache
 from thermocline_operator.clock import Clock
 from thermocline_operator.decide import Decision, NodeWrite, decide
@@ -63,6 +63,7 @@ class Reconciler:
     _told_at: dict[str, float] = field(default_factory=dict)
     _futile: dict[str, tuple[NodeWrite, str | None]] = field(default_factory=dict)
     _unanswered: set[Doubt] = field(default_factory=set)
+    _refused: set[str] = field(default_factory=set)
 
     def reconcile(self) -> Outcome:
         """Do once what there is to do. Raises NotActing."""
@@ -109,14 +110,14 @@ class Reconciler:
         confirmed: frozenset[Doubt] = frozenset()
         asked: frozenset[Doubt] = frozenset()
         for _ in range(_ROUNDS):
-            snapshot = self.cache.snapshot(confirmed)
+            snapshot = self.cache.snapshot(confirmed, self._refused)
             decision = decide(snapshot, self.clock.now())
             if not decision.doubts - asked:
                 return decision, snapshot
             confirmed |= self.settle(decision.doubts - asked)
             asked |= decision.doubts
         # Every round there are new ones: what is not settled is not done.
-        snapshot = self.cache.snapshot(confirmed)
+        snapshot = self.cache.snapshot(confirmed, self._refused)
         return decide(snapshot, self.clock.now()), snapshot
 
     def _settle(self, doubt: Doubt) -> bool:
@@ -158,7 +159,12 @@ class Reconciler:
 
     def _write_node(self, write: NodeWrite) -> None:
         before = self.cache.version(Kind.TIER_NODE, write.name)
-        raw = self.api.apply(Kind.TIER_NODE, write.name, tier_node_manifest(write))
+        try:
+            raw = self.api.apply(Kind.TIER_NODE, write.name, tier_node_manifest(write))
+        except Refused:
+            self._refused.add(write.name)
+            raise
+        self._refused.discard(write.name)
         self.cache.put(Kind.TIER_NODE, raw)
         if int(raw["metadata"]["resourceVersion"]) == before:
             # The API server makes of it what it was: a default that the revision does not know, say.
@@ -184,6 +190,7 @@ class Reconciler:
             _log.info("MemoryTierNode %s is gone already", tier_node.name)
         self.cache.settle(Kind.TIER_NODE, tier_node.name, None, seen)
         self._futile.pop(tier_node.name, None)
+        self._refused.discard(tier_node.name)
 
     def _remove_revision(self, revision: Revision) -> None:
         seen = self.cache.known(Kind.REVISION, revision.name)

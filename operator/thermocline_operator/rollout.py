@@ -48,7 +48,10 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A node that the policy governs. `trips` is what would abort a rollout of what it has."""
+    """A node that the policy governs. `trips` is what would abort a rollout of what it has.
+
+    is_refused: the API server would not have its object written last time.
+    """
 
     name: str
     tier_node: TierNode | None
@@ -56,6 +59,7 @@ class Member:
     is_ready: bool = True
     trips: frozenset[AbortReason] = frozenset()
     is_tripping: bool = False
+    is_refused: bool = False
 
     @property
     def revision(self) -> str | None:
@@ -266,11 +270,18 @@ def _room(at: Situation) -> int:
 
 
 def _ordered(revision: Revision | None, members: Sequence[Member]) -> list[Member]:
-    """Nodes without trouble first, else in an order that differs from one revision to the next."""
+    """Nodes without trouble first, else in an order that differs from one revision to the next.
+
+    One that cannot be written comes last: it would keep its place, and nobody else would ever have it.
+    """
     seed = "" if revision is None else revision.name
 
-    def key(member: Member) -> tuple[bool, str]:
-        return member.is_tripping, hashlib.sha256(f"{seed} {member.name}".encode()).hexdigest()
+    def key(member: Member) -> tuple[bool, bool, str]:
+        return (
+            member.is_refused,
+            member.is_tripping,
+            hashlib.sha256(f"{seed} {member.name}".encode()).hexdigest(),
+        )
 
     return sorted(members, key=key)
 

@@ -178,10 +178,14 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The cluster. `confirmed` was read afresh for this snapshot: it is there as said, or known to be gone."""
+    """The cluster. `confirmed` was read afresh for this snapshot: it is there as said, or known to be gone.
+
+    `refused`: nodes whose objects the API server would not have written last time; others come before them.
+    """
 
     policies: Mapping[str, Policy] = field(hash=False)
     nodes: Mapping[str, Node] = field(hash=False)
     tier_nodes: Mapping[str, TierNode] = field(hash=False)
     revisions: Mapping[str, Revision] = field(hash=False)
     confirmed: frozenset[Doubt] = frozenset()
+    refused: frozenset[str] = frozenset()

@@ -127,6 +127,40 @@ def test_a_policy_that_makes_no_sense_keeps_no_other_from_being_served(
         assert f"MemoryTierPolicy {name} makes no sense" in log.read_text()
 
 
+@pytest.mark.usefixtures("played")
+@pytest.mark.parametrize("is_new", [True, False], ids=["made", "changed"])
+def test_a_node_that_cannot_be_written_keeps_no_other_from_being_served(
+    objects: Objects, proxy: Proxy, tmp_path: Path, is_new: bool
+) -> None:
+    refused = ["n1"] if is_new else []
+
+    def forbid(method: str, path: str) -> int | None:
+        """As an admission policy would: one node, that which comes first when none is named."""
+        if method != "PATCH" or f"{API}/memorytiernodes/" not in path:
+            return None
+        name = path.partition("?")[0].rpartition("/")[2]
+        if not refused:
+            refused.append(name)
+        return 403 if name in refused else None
+
+    log = tmp_path / "operator.log"
+    with operators.running(proxy.kubeconfig(tmp_path / "kubeconfig"), log):
+        if is_new:
+            proxy.fault = forbid
+            objects.add_nodes("n1")
+            objects.settle(*NODES[1:])
+        else:
+            objects.settle(*NODES)
+            proxy.fault = forbid
+        objects.policy("default", rollout={**FAST, "maxUnavailable": 1})
+        objects.wait("all others have it", lambda: sum(
+            each.get("status", {}).get("policy") == "default" for each in objects.tier_nodes().values()
+        ) == len(NODES) - 1)  # fmt: skip
+        assert f"PATCH {API}/memorytiernodes/{refused[0]}" in log.read_text()
+        proxy.fault = faults.none
+        objects.wait_ready("default")
+
+
 def touched(objects: Objects) -> None:
     """Somebody changes n1's object."""
     body = json.dumps({"metadata": {"labels": {"somebody": "was-here"}}})

@@ -77,6 +77,9 @@ class Simulation:
     view: World = field(default_factory=World)
     now: datetime = START
     can_read: bool = True
+    # Nodes whose objects cannot be written, and those of them of which the operator has found out.
+    unwritable: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
 
     def deliver(self, kind: Kind, name: str) -> None:
         """News of an object arrive."""
@@ -96,7 +99,7 @@ class Simulation:
         """As reconcile.py does: what is in doubt is read."""
         confirmed: frozenset[Doubt] = frozenset()
         for _ in range(ROUNDS):
-            decision = decide(self.view.snapshot(confirmed), self.now)
+            decision = decide(self._snapshot(confirmed), self.now)
             if not decision.doubts - confirmed:
                 return decision
             if not self.can_read:
@@ -104,7 +107,10 @@ class Simulation:
             for doubt in decision.doubts:
                 self.deliver(doubt.kind, doubt.name)
             confirmed |= decision.doubts
-        return decide(self.view.snapshot(confirmed), self.now)
+        return decide(self._snapshot(confirmed), self.now)
+
+    def _snapshot(self, confirmed: frozenset[Doubt]) -> Snapshot:
+        return replace(self.view.snapshot(confirmed), refused=frozenset(self.refused))
 
     def reconcile(self, crash_after: int | None = None) -> Decision:
         """Decide and write; an operator that crashes does so after some of the writes."""
@@ -114,6 +120,10 @@ class Simulation:
             self._write(Kind.REVISION, revision.name, revision)
         left -= len(decision.revisions)
         for write in decision.nodes[: max(0, left)]:
+            if write.name in self.unwritable:
+                self.refused.add(write.name)
+                continue
+            self.refused.discard(write.name)
             self._write(Kind.TIER_NODE, write.name, self._written(write))
         left -= len(decision.nodes)
         for gone in decision.removed_nodes[: max(0, left)]:

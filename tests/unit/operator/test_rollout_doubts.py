@@ -171,6 +171,34 @@ def test_a_node_that_makes_no_sense_keeps_none_from_being_served() -> None:
     assert degraded.message == "n0: has a MemoryTierNode that makes no sense: its spec is none."
 
 
+def test_a_node_that_cannot_be_written_keeps_none_from_being_served() -> None:
+    sim = begun(rollout=rollout(most=1))
+    # Whoever comes first.
+    sim.unwritable = {write.name for write in sim.decide().nodes}
+    assert len(sim.unwritable) == 1
+    for _ in range(14):
+        turn(sim)
+    assert having(sim, 1) == set(NAMES) - sim.unwritable
+    sim.unwritable = set()
+    turn(sim)
+    turn(sim)
+    assert having(sim, 1) == set(NAMES)
+    assert stage(sim) == "Complete"
+
+
+def test_a_node_whose_object_cannot_be_made_keeps_none_from_being_served() -> None:
+    sim = begun(rollout=rollout(most=1))
+    sim.truth.nodes["new"] = node("new")
+    sim.unwritable = {"new"}
+    for _ in range(14):
+        turn(sim)
+    assert having(sim, 1) == set(NAMES)
+    sim.unwritable = set()
+    for _ in range(3):
+        turn(sim)
+    assert having(sim, 1) == {*NAMES, "new"}
+
+
 def test_who_joins_later_is_served_beside_one_that_never_applies() -> None:
     sim = begun(rollout=rollout(most=1))
     done(sim, turns=30)
