@@ -10,9 +10,9 @@ WORKERS ?= 2
 .PHONY: help test check test-kernel test-kernel-debug fuzz-kernel lint docs bench bench-kernel bench-planner bench-agent bench-control bench-placement bench-install lab lab-down demo clean
 
 help: ## what there is to make
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
-test: check lint ## lint, set up all it needs, then run every test; as root on Debian 12 or 13
+test: check lint ## lint, set up all it needs, then run every test but those marked long; as root on Debian 12 or 13
 	@echo "==> the lab: what it needs from Debian, kernels, Kubernetes, images"
 	$(PYTHON) -m tests.lab build
 	@echo "==> tests, by $(WORKERS) processes"
