@@ -29,6 +29,13 @@ class Cluster:
         """Run a command of the lab on this cluster."""
         return lab(*words, env={"THERMOCLINE_LAB": self.name}, timeout_seconds=timeout_seconds)
 
+    def shown(self, *words: str) -> int:
+        """Run a command of the lab whose output, progress and all, goes where ours goes; its exit status."""
+        environ = {**os.environ, "THERMOCLINE_LAB": self.name}
+        return subprocess.run(
+            [*LAB, *words], cwd=CHECKOUT, env=environ, stdin=subprocess.DEVNULL, check=False
+        ).returncode
+
     def make(self, target: str) -> str:
         """What one of the Makefile's targets prints that are about a cluster; AssertionError when it fails."""
         # An outer make's options are its own.

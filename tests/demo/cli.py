@@ -61,8 +61,8 @@ def show(cluster: Cluster, svg: Path, seconds: float) -> None:
     stage = Stage(cluster)
     _step("a cluster: a node of the patched kernel and one of the stock kernel with CXL memory, one without")
     if cluster.lab("cluster", "status").status != 0:
-        started = cluster.lab("cluster", "up", "--nodes", NODES, timeout_seconds=3600)
-        assert started.status == 0, started.err
+        status = cluster.shown("cluster", "up", "--nodes", NODES)
+        assert status == 0, "the cluster did not come up, for the reason above"
     _step("helm install thermocline charts/thermocline -n thermocline-system --create-namespace")
     stage.install()
     cluster.lab("kubectl", "delete", "mtp", "--all")

@@ -19,6 +19,7 @@ from tests.bench.nodes import Effort
 from tests.bench.rows import Row
 from tests.bench.samples import Boot
 from tests.cluster.running import Cluster
+from tests.demo import workload
 from tests.demo.stage import SECONDS, Stage
 from tests.lab.build.images import TARGETS, image_name
 from tests.lab.errors import LabError
@@ -41,6 +42,9 @@ def measure(effort: Effort) -> Sequence[Row]:
             started = cluster.lab("cluster", "up", "--nodes", ",".join(NODES), timeout_seconds=3600)
             assert started.status == 0, started.err
         stage.install()
+        # The demo's, say: of another policy agents would do more than observe.
+        cluster.kubectl("delete", "mtp", "--all")
+        cluster.kubectl("delete", "namespace", workload.NAMESPACE, "--ignore-not-found")
         cluster.kubectl("apply", "-f", str(POLICY))
         for node in stage.nodes:
             cluster.wait(partial(stage.follows, node, "Observe"), f"Observe on {node}", SECONDS)
