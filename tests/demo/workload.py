@@ -59,7 +59,8 @@ def batch_pod(node: str) -> dict[str, Any]:
 def policy(mode: str) -> dict[str, Any]:
     """docs/examples/batch-and-frontend.yaml, made for a lab: small shares, short intervals, no guards.
 
-    Emulated machines stall all the time, which a guard would take for want of memory.
+    Emulated machines stall all the time, which a guard would take for want of memory; and a pass of the batch job over
+    emulated CXL memory may take half a minute, in which the rest of its pages is not cold.
     """
     return {
         "apiVersion": "thermocline.dev/v1alpha1",
@@ -74,11 +75,11 @@ def policy(mode: str) -> dict[str, Any]:
                 "minUsefulnessPercent": 0,
             },
             "rules": [
-                {"name": "redis", "podSelector": {"matchLabels": {"app": "redis"}}, "coldAfter": "15s"},
+                {"name": "redis", "podSelector": {"matchLabels": {"app": "redis"}}, "coldAfter": "60s"},
                 {
                     "name": "batch",
                     "podSelector": {"matchLabels": {"kind": "batch"}},
-                    "coldAfter": "15s",
+                    "coldAfter": "60s",
                     "fastShare": {"max": f"{BATCH_SHARE_PERCENT}%"},
                 },
             ],
