@@ -46,23 +46,23 @@ docs: ## build the documentation's site, dist/docs/index.html
 	$(RUN) python3 -m sphinx -W --keep-going -q -b html docs dist/docs
 	@echo "dist/docs/index.html"
 
-bench: ## measure all there is to measure, as a table; as root, best on a machine that does nothing else
-	$(RUN) python3 -m tests.bench
+bench: ## measure all that is not in dist/bench yet, and write the report there; as root; BENCH=--quick: ten minutes
+	$(RUN) python3 -m tests.bench $(BENCH)
 
 bench-kernel: ## measure the system call, and write docs/benchmarks/kernel.json and what is drawn from it
-	$(RUN) python3 -m tests.bench kernel --json docs/benchmarks/kernel.json
+	$(RUN) python3 -m tests.bench kernel --again --into docs/benchmarks
 
 bench-planner: ## measure the planner, and write docs/benchmarks/planner.json and what is made from it
-	$(RUN) python3 -m tests.bench planner --json docs/benchmarks/planner.json
+	$(RUN) python3 -m tests.bench planner --again --into docs/benchmarks
 
 bench-agent: ## measure what the agent costs, and write docs/benchmarks/agent.json and what is made from it
-	$(RUN) python3 -m tests.bench agent --json docs/benchmarks/agent.json
+	$(RUN) python3 -m tests.bench agent --again --into docs/benchmarks
 
 bench-control: ## measure operator and agents against an API server, and write docs/benchmarks/control.json
-	$(RUN) python3 -m tests.bench control --json docs/benchmarks/control.json
+	$(RUN) python3 -m tests.bench control --again --into docs/benchmarks
 
 bench-placement: ## play the workloads and arms that are missing in docs/benchmarks/placement.jsonl, and write the report
-	$(RUN) python3 -m tests.bench.placement
+	$(RUN) python3 -m tests.bench placement --into docs/benchmarks
 
 bench-install: ## measure the memory, CPU and image sizes of what is installed, and write docs/benchmarks/install.json
 	$(RUN) python3 -m tests.bench install --json docs/benchmarks/install.json

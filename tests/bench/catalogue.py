@@ -24,6 +24,8 @@ from tests.bench.kernel import (
     translation_saved,
 )
 from tests.bench.nodes import Effort
+from tests.bench.placement import playing
+from tests.bench.placement.workloads import WORKLOADS
 from tests.bench.rows import Row
 from tests.bench.simulation import figures, planner_cost
 
@@ -51,7 +53,7 @@ BENCHMARKS: Final = MappingProxyType(
         "translation_saved": Benchmark("kernel", translation_saved.__doc__ or "", translation_saved.measure),
         "scan_tax": Benchmark("agent", scan_tax.__doc__ or "", scan_tax.measure),
         "idle_interference": Benchmark("agent", idle_interference.__doc__ or "", idle_interference.measure),
-        "placement": Benchmark("planner", figures.__doc__ or "", figures.measure, versions.simulated_with),
+        "simulation": Benchmark("planner", figures.__doc__ or "", figures.measure, versions.simulated_with),
         "planner_cost": Benchmark(
             "planner", planner_cost.__doc__ or "", planner_cost.measure, versions.simulated_with
         ),
@@ -63,15 +65,30 @@ BENCHMARKS: Final = MappingProxyType(
 )
 
 
-def chosen(words: Sequence[str]) -> list[str]:
-    """The benchmarks that these names, or names of groups, mean; all for none. Raises ValueError."""
+# The group of all workloads that are played in nodes.
+PLACEMENT: Final = "placement"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What was asked for: benchmarks, and workloads of placement."""
+
+    benchmarks: Sequence[str]
+    workloads: Sequence[str]
+
+
+def chosen(words: Sequence[str], *, quick: bool = False) -> Chosen:
+    """What these names, or names of groups, mean; all for none. Raises ValueError."""
     groups = {benchmark.group for benchmark in BENCHMARKS.values()}
     for word in words:
-        if word not in BENCHMARKS and word not in groups:
-            known = ", ".join([*sorted(groups), *BENCHMARKS])
+        if word not in {*BENCHMARKS, *WORKLOADS, *groups, PLACEMENT}:
+            known = ", ".join([*sorted(groups), PLACEMENT, *BENCHMARKS, *WORKLOADS])
             raise ValueError(f"there is no benchmark {word!r}: name some of {known}")
-    return [
+    benchmarks = [
         name
         for name, benchmark in BENCHMARKS.items()
         if not words or name in words or benchmark.group in words
     ]
+    if not words or PLACEMENT in words:
+        return Chosen(benchmarks, playing.workloads_of(quick=quick))
+    return Chosen(benchmarks, [name for name in WORKLOADS if name in words])

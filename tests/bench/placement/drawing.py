@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from tests.bench.placement.arms import ARMS
 from tests.bench.placement.figures import Match, matches
 from tests.bench.placement.runs import Run
 from tests.bench.placement.workloads import WARM_UP
+
+_REFERENCES: Final = MappingProxyType({"none": "k:", "oracle": "k--"})
 
 
 def draw(runs: Sequence[Run], folder: Path) -> list[Path]:
@@ -29,7 +34,9 @@ def _draw(match: Match, path: Path) -> None:
         figure = Figure(figsize=(6, 3.4), layout="constrained")
         axes = figure.add_subplot()
         for arm, score in match.scores.items():
-            style = {"none": "k:", "oracle": "k--"}.get(arm, "o-")
+            if arm not in _REFERENCES and (ARMS[arm].repeats or not ARMS[arm].moves_pages):
+                continue
+            style = _REFERENCES.get(arm, "o-")
             axes.plot(range(1, len(score.hits) + 1), score.hits, style, markersize=3, label=arm)
         axes.axvline(WARM_UP + 0.5, color="grey", linewidth=0.8)
         axes.set_ylim(bottom=0, top=1)

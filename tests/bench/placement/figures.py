@@ -4,107 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import median
 from typing import Final
 
 from tests.bench.placement.arms import ARMS
 from tests.bench.placement.runs import Run
-from tests.bench.placement.workloads import BYSTANDER, MEMORY_MIB, SLOW_MIB, WARM_UP, WORKLOADS, Workload
+from tests.bench.placement.scores import Score, score
+from tests.bench.placement.workloads import MEMORY_MIB, SLOW_MIB, WORKLOADS, Workload
 from tests.bench.rows import Row
+from thermocline_kernel.host import PAGE_BYTES
 
-COMMAND: Final = "python3 -m tests.bench.placement"
+COMMAND: Final = "python3 -m tests.bench"
+MAIN: Final = "IdlePage x PhysicalCall"
+# Arms that all others are measured against.
+REFERENCES: Final = ("none", "oracle", "kernel")
 # What a node's memory is extrapolated to, and what it is here.
 LARGE_GIB: Final = 64
 SMALL_GIB: Final = (MEMORY_MIB + SLOW_MIB) / 1024
 # The part of the oracle's hits from which on a placement has adapted.
 _ADAPTED: Final = 0.9
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """One run. `hits` are those of each interval, `room` what as many pages could have had, and `chance`
-    what they would have if they were drawn by lot; pages are moves, the
-    bystander's apart.
-    """
-
-    hits: Sequence[float]
-    room: Sequence[float]
-    chance: Sequence[float]
-    promoted: int
-    moves: int
-    back: int
-    bystander: int
-    fast_pages: Mapping[str, float]
-    programs_ns: int
-    mover_ns: int
-    seconds: float
-
-    @property
-    def fast_hits(self) -> float:
-        """The mean after the warm-up."""
-        return _settled(self.hits)
-
-    @property
-    def choice(self) -> float:
-        """How well pages are chosen, however many they are: 0 as if drawn by lot, 1 the right ones."""
-        return _choice(_settled(self.hits), _settled(self.chance), _settled(self.room))
-
-    @property
-    def choice_at_last(self) -> float:
-        """The same in the last interval, for who is still finding out."""
-        return _choice(self.hits[-1], self.chance[-1], self.room[-1])
-
-
-def _choice(hits: float, chance: float, best: float) -> float:
-    return (hits - chance) / (best - chance) if best > chance else 0.0
-
-
-def _settled(values: Sequence[float]) -> float:
-    settled = values[WARM_UP:] or values
-    return sum(settled) / len(settled)
-
-
-def score(run: Run) -> Score:
-    """What one run comes to. A program counts by its accesses."""
-    workload = WORKLOADS[run.workload]
-    total = sum(accesses for _, _, accesses in workload.programs.values())
-    weights = {group: accesses / total for group, (_, _, accesses) in workload.programs.items()}
-    lines = {group: run.programs[group] for group in weights}
-    every = [line for each in lines.values() for line in each]
-    return Score(
-        hits=_weighted("hits", lines, weights),
-        room=_weighted("room", lines, weights),
-        chance=_chance(lines, weights, workload),
-        promoted=int(sum(line["up"] for line in every)),
-        moves=int(sum(line["up"] + line["down"] for line in every)),
-        back=int(sum(line["back"] for line in every)),
-        bystander=int(sum(line["up"] + line["down"] for line in run.programs[BYSTANDER])),
-        fast_pages={group: _settled([line["fast_pages"] for line in each]) for group, each in lines.items()},
-        programs_ns=int(sum(line["cpu_ns"] for each in run.programs.values() for line in each)),
-        mover_ns=run.agent_ns + sum(run.kernel_ns.values()),
-        seconds=run.seconds,
-    )
-
-
-def _weighted(
-    name: str, lines: Mapping[str, Sequence[Mapping[str, float]]], weights: Mapping[str, float]
-) -> list[float]:
-    """By interval, the mean over programs."""
-    length = min(len(each) for each in lines.values())
-    return [sum(weights[group] * lines[group][n][name] for group in weights) for n in range(length)]
-
-
-def _chance(
-    lines: Mapping[str, Sequence[Mapping[str, float]]], weights: Mapping[str, float], workload: Workload
-) -> list[float]:
-    """By interval, the part of each program's pages that is on the fast node, the mean of begin and end."""
-    parts: dict[str, list[Mapping[str, float]]] = {}
-    for group, each in lines.items():
-        counts = [0.0, *(line["fast_pages"] for line in each)]
-        total = workload.pages(group)
-        parts[group] = [{"part": (old + new) / 2 / total} for old, new in pairwise(counts)]
-    return _weighted("part", parts, weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +35,11 @@ class Match:
     def capture(self, arm: str) -> float:
         """(arm - none) / (oracle - none) in fast hits."""
         none, oracle = self.scores["none"].fast_hits, self.scores["oracle"].fast_hits
-        return (self.scores[arm].fast_hits - none) / (oracle - none)
+        return (self.scores[arm].fast_hits - none) / (oracle - none) if oracle > none else 0.0
+
+    def fast_mib(self, arm: str) -> float:
+        """What the programs have of fast memory, in MiB, after the warm-up."""
+        return sum(self.scores[arm].fast_pages.values()) * PAGE_BYTES / (1 << 20)
 
     def moves(self, arm: str) -> float:
         """Pages moved for each that the oracle moves."""
@@ -135,8 +57,27 @@ class Match:
     def cpu(self, arm: str) -> float:
         """CPUs that the mover uses: its process, the kernel's threads, and what it has programs do."""
         found = self.scores[arm]
-        caused = max(found.programs_ns - self.scores["none"].programs_ns, 0)
-        return (found.mover_ns + caused) / 1e9 / found.seconds
+        none = self.scores["none"]
+        caused = found.programs_ns + found.bystander_ns - none.programs_ns - none.bystander_ns
+        return (found.mover_ns + max(caused, 0)) / 1e9 / found.seconds
+
+    def throughput(self, arm: str) -> float:
+        """Accesses for each instruction of the programs, against `none`."""
+        return self.scores["none"].programs_ns / max(self.scores[arm].programs_ns, 1)
+
+    def neighbour(self, arm: str) -> float:
+        """The work that the bystander does with each of its instructions, against `none`."""
+        return self.scores["none"].bystander_ns / max(self.scores[arm].bystander_ns, 1)
+
+    def neighbour_pace(self, arm: str) -> float | None:
+        """The work that the bystander does in its time, what it waits for a CPU included, against `none`."""
+        alone, beside = self.scores["none"].bystander_work_ns, self.scores[arm].bystander_work_ns
+        return alone / beside if alone and beside else None
+
+    def staleness(self, arm: str) -> float | None:
+        """Of the pages that the agent wanted to move, the part that had another owner, or none, by then."""
+        found = self.scores[arm]
+        return found.stale / found.tried if found.tried else None
 
     def fairness(self, arm: str) -> float:
         """Jain's index of what programs have of fast memory, each as a part of what is its own."""
@@ -160,16 +101,36 @@ def matches(runs: Sequence[Run]) -> dict[str, list[Match]]:
     found: dict[str, list[Match]] = {}
     for name, workload in WORKLOADS.items():
         for seed in sorted({run.seed for run in runs}):
-            scores = {
-                run.arm: score(run)
-                for run in runs
-                if (run.workload, run.seed) == (name, seed) and not run.quick
-            }
-            if {"none", "oracle", "kernel"} <= set(scores):
+            scores = {run.arm: score(run) for run in runs if (run.workload, run.seed) == (name, seed)}
+            if set(REFERENCES) <= set(scores):
                 found.setdefault(name, []).append(
                     Match(workload, {arm: scores[arm] for arm in ARMS if arm in scores})
                 )
     return found
+
+
+def arms_of(found: Sequence[Match]) -> list[str]:
+    """Those that were played by any seed."""
+    return [arm for arm in ARMS if any(arm in match.scores for match in found)]
+
+
+def values(found: Sequence[Match], arm: str, of: Callable[[Match, str], float | None]) -> list[float]:
+    """What an arm has, seed by seed; less where it was not played, or has no such thing."""
+    told = [of(match, arm) for match in found if arm in match.scores]
+    return [each for each in told if each is not None]
+
+
+def noise(found: Sequence[Match], of: Callable[[Match, str], float | None]) -> float | None:
+    """How far apart two runs of the same are, at the most; None if none was played twice."""
+    apart = [
+        abs(first - second)
+        for arm in arms_of(found)
+        if ARMS[arm].repeats
+        for match in found
+        if arm in match.scores and ARMS[arm].repeats in match.scores
+        if (first := of(match, ARMS[arm].repeats)) is not None and (second := of(match, arm)) is not None
+    ]
+    return max(apart, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,18 +141,22 @@ class Figure:
     unit: str
     limit: float | None
     target: Callable[[Workload], str | None]
-    of: Callable[[Match, str], float]
+    of: Callable[[Match, str], float | None]
     only: str = ""
 
 
 FIGURES: Final = (
-    Figure("capture", "ratio", 1.0, lambda each: f">= {each.capture}", Match.capture),
+    Figure("capture", "ratio", 1.0, lambda each: f">= {each.capture}" if each.capture else None, Match.capture),
     Figure("choice", "ratio", 1.0, lambda _: None, lambda match, arm: match.scores[arm].choice),
     Figure("choice_at_last", "ratio", 1.0, lambda _: None, lambda match, arm: match.scores[arm].choice_at_last),
-    Figure("moves", "ratio", 1.0, lambda each: f"<= {each.moves}", Match.moves),
+    Figure("moves", "ratio", 1.0, lambda each: f"<= {each.moves}" if each.moves else None, Match.moves),
     Figure("ping_pong", "ratio", 0.0, lambda _: None, Match.ping_pong),
     Figure("promotions", "ratio", None, lambda _: "<= 0.2", Match.promotions),
     Figure("adapt", "intervals", 1.0, lambda _: None, Match.adapted),
+    Figure("throughput", "ratio", 1.0, lambda _: None, Match.throughput),
+    Figure("neighbour", "ratio", 1.0, lambda _: None, Match.neighbour),
+    Figure("neighbour_pace", "ratio", 1.0, lambda _: None, Match.neighbour_pace),
+    Figure("staleness", "ratio", 0.0, lambda _: None, Match.staleness),
     Figure("mover_cpu", "CPUs", None, lambda _: None, Match.cpu),
     Figure(
         "mover_cpu_64_gib", "CPUs", None, lambda _: "<= 0.03",
@@ -206,32 +171,46 @@ FIGURES: Final = (
 def rows(runs: Sequence[Run]) -> list[Row]:
     """Rows node_METRIC_WORKLOAD, one for each arm of ours, and what the others have in it."""
     versions = {run.workload: run.versions for run in runs}
+    quick = " --quick" if any(run.quick for run in runs) else ""
     return [
-        _row(figure, name, arm, found, versions[name])
+        _row(figure, arm, found, f"{COMMAND} {name}{quick}", versions[name])
         for name, found in matches(runs).items()
         for figure in FIGURES
         if figure.only in ("", name)
-        for arm in ARMS
-        if ARMS[arm].ours and all(arm in match.scores for match in found)
+        for arm in arms_of(found)
+        if ARMS[arm].ours and not ARMS[arm].repeats and values(found, arm, figure.of)
     ]
 
 
-def _row(figure: Figure, name: str, arm: str, found: Sequence[Match], versions: Mapping[str, str]) -> Row:
-    values = [figure.of(match, arm) for match in found]
-    others = [each for each in ARMS if each != arm and all(each in match.scores for match in found)]
-    suffix = "" if arm == "IdlePage x PhysicalCall" else "_" + arm.lower().replace(" x ", "_")
+def _row(figure: Figure, arm: str, found: Sequence[Match], command: str, versions: Mapping[str, str]) -> Row:
+    workload = found[0].workload
+    told = values(found, arm, figure.of)
+    others = {
+        each: round(median(had), 4)
+        for each in arms_of(found)
+        if (ARMS[each].moves_pages and not ARMS[each].repeats and each != arm)
+        if (had := values(found, each, figure.of))
+    }
+    suffix = "" if arm == MAIN else "_" + arm.lower().replace(" x ", "_")
     return Row(
-        metric=f"node_{figure.metric}_{name}{suffix}",
-        value=round(median(values), 4),
+        metric=f"node_{figure.metric}_{workload.name}{suffix}",
+        value=round(median(told), 4),
         unit=figure.unit,
         limit=figure.limit,
-        target=figure.target(WORKLOADS[name]),
-        spread=(round(min(values), 4), round(max(values), 4)) if len(values) > 1 else None,
-        arms={
-            each: round(median(figure.of(match, each) for match in found), 4)
-            for each in others
-            if each not in ("none", "oracle")
-        },
-        command=COMMAND,
+        target=figure.target(workload),
+        spread=(round(min(told), 4), round(max(told), 4)) if len(told) > 1 else None,
+        arms=others | _twice(figure, found),
+        command=command,
         versions=versions,
     )
+
+
+def _twice(figure: Figure, found: Sequence[Match]) -> dict[str, float]:
+    """A/A: an arm that was played twice by one seed, the second run against the first."""
+    told: dict[str, float] = {}
+    for arm in arms_of(found):
+        for match in found:
+            first = ARMS[arm].repeats
+            if first and arm in match.scores and first in match.scores and (was := figure.of(match, first)):
+                told[f"A/A {first}"] = round((figure.of(match, arm) or 0.0) / was, 4)
+    return told

@@ -2,11 +2,12 @@
 
     inside.py SETUP
 
-SETUP is JSON: `programs`, the arguments of `tiers` (on the shared folder) by cgroup, where HOLD is 1 in the oracle's
-arm and else 0; `arms`, by name, each with `sysctls` (files and what is written into them), `kdamonds` (files below
-DAMON's admin folder, in order), and `policy`, a manifest for the agent; `free_mib`, what the ballast leaves of fast
-memory once all of that runs. A line of JSON an arm is printed: the lines of each program, what the counters of
-/proc/vmstat rose by, and the CPU time of programs, of the agent, and of the kernel's threads.
+SETUP is JSON: `programs`, the arguments of `tiers` (on the shared folder) by cgroup; `arms`, by name, each with `words`
+(what stands for which words of those arguments), `sysctls` (files and what is written into them), `kdamonds` (files
+below DAMON's admin folder, in order), and `policy`, a manifest for the agent; `free_mib`, what the ballast leaves of
+fast memory once all of that runs, which an arm may have of its own. A line of JSON an arm is printed: the lines of each
+program, what the counters of /proc/vmstat rose by, the CPU time of programs, of the agent, and of the kernel's threads,
+and what became of pages that the agent tried to move.
 """
 
 from __future__ import annotations
@@ -111,6 +112,14 @@ def administer(path: str, text: str) -> None:
             return
 
 
+def results() -> dict[str, int]:
+    """What became of pages that the agent tried to move, by its log."""
+    found: dict[str, int] = {}
+    for name, pages in re.findall(r"(?:results=|,)([A-Z_]+):(\d+)", LOG.read_text()):
+        found[name] = found.get(name, 0) + int(pages)
+    return found
+
+
 def reported_rounds() -> int:
     """How many rounds the agent has told of."""
     with contextlib.suppress(FileNotFoundError):
@@ -163,12 +172,11 @@ def played(setup: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any]:
     Path("/proc/sys/vm/drop_caches").write_text("3\n")
     with moved_by(arm) as agent:
         Path("/proc/sys/vm/drop_caches").write_text("3\n")
-        scarce(setup["free_mib"])
-        ballast = started(["ballast", str(setup["free_mib"])])
+        free_mib = arm.get("free_mib", setup["free_mib"])
+        scarce(free_mib)
+        ballast = started(["ballast", str(free_mib)])
         programs = {
-            group: started(
-                [word.replace("HOLD", str(int(arm.get("hold", False)))) for word in words.split()], group
-            )
+            group: started([arm["words"].get(word, word) for word in words.split()], group)
             for group, words in setup["programs"].items()
         }
         before, threads, began = counters(), threads_of_kernel(), time.monotonic()
@@ -196,6 +204,7 @@ def played(setup: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any]:
         "kernel_ns": risen(threads, threads_after),
     }
     if agent is not None:
+        told["results"] = results()
         told["log"] = LOG.read_text().splitlines()[-80:]
     return told
 

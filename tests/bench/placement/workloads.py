@@ -19,7 +19,11 @@ NODE: Final = f"--memory {MEMORY_MIB}M --slow-ram {SLOW_MIB}M --icount"
 FLOOR_MIB: Final = 8
 CAPACITY_MIB: Final = 16
 WORKING_SET_MIB: Final = 48
+# Of programs whose processes come and go, none of whose pages is there when the next ones begin.
+SHORT: Final = "short"
 BYSTANDER: Final = "other/bystander"
+# Of the arguments of programs, those that the arm tells.
+ARMS_WORDS: Final = ("HOLD", "SAMPLED", "START")
 _PAGES_PER_MIB: Final = 256
 _ACCESSES: Final = 32_768
 
@@ -31,15 +35,26 @@ class Workload:
     name: str
     what: str
     programs: Mapping[str, tuple[str, float, int]]
-    # What capture and moves for each needed move must reach.
-    capture: float
-    moves: float
+    # What capture and moves for each needed move must reach; None: nothing was set.
+    capture: float | None = None
+    moves: float | None = None
+    # Whether each program has its share of fast memory by a rule of its own.
+    shares: bool = False
 
     def setup(self, seed: int, intervals: int) -> dict[str, str]:
-        """The arguments of tiers, by cgroup."""
+        """The arguments of tiers, by cgroup; those in capitals are the arm's."""
         found = {}
         for group, (law, _, accesses) in self.programs.items():
-            words = (law, seed, self.pages(group), self.entitled, INTERVAL_MS, intervals, accesses, "HOLD")
+            words = (
+                law,
+                seed,
+                self.pages(group),
+                self.entitled,
+                INTERVAL_MS,
+                intervals,
+                accesses,
+                *ARMS_WORDS,
+            )
             found[group] = " ".join(map(str, words))
         return found | {BYSTANDER: f"bystander {4 * _PAGES_PER_MIB} {INTERVAL_MS} {intervals}"}
 
@@ -55,7 +70,7 @@ class Workload:
 
     def rules(self) -> Sequence[Mapping[str, Any]]:
         """Those of an agent's policy. None names the bystander."""
-        if len(self.programs) == 1:
+        if not self.shares:
             return [{"name": "work", "cgroups": ["work/**"], "placement": "Tier"}]
         share = f"{CAPACITY_MIB // len(self.programs)}Mi"
         return [
@@ -102,6 +117,32 @@ WORKLOADS: Final = MappingProxyType(
                 {"work/zipf": ("zipf", 0.5, _ACCESSES // 3), "work/hog": ("even", 0.5, 2 * _ACCESSES // 3)},
                 0.9,
                 1.1,
+                shares=True,
+            ),
+            Workload(
+                "large",
+                "a hot set of twice the capacity has 90 %: no placement has all of it, and none gains by changing it",
+                {"work/app": ("large", 1.0, _ACCESSES)},
+            ),
+            Workload(
+                "late",
+                "a file as large as the capacity lies in fast memory; after 2 intervals anonymous memory comes, "
+                "wherever there is room for it, which then has 95 % of the accesses, by Zipf's law; the file has the "
+                "rest, evenly",
+                {"work/app": ("late", 1.0, _ACCESSES)},
+            ),
+            Workload(
+                "forks",
+                "a server whose pages are shared with four children, which read them by Zipf's law; each writes to 8, "
+                "which makes copies, lives a quarter of an interval, and is followed by another",
+                {"work/app": ("forks", 1.0, _ACCESSES)},
+            ),
+            Workload(
+                "short",
+                "beside a program that goes by Zipf's law, with half of the working set, accesses and capacity, "
+                "sixteen processes in each interval have the other half, eight at a time, each by Zipf's law on memory "
+                "of its own",
+                {"work/app": ("zipf", 0.5, _ACCESSES // 2), "work/short": ("short", 0.5, _ACCESSES // 2)},
             ),
         )
     }

@@ -2,46 +2,52 @@
 /*
  * Programs whose accesses are known, and that tell where their pages are:
  *
- *     tiers zipf|shifting|scan|even SEED PAGES CAPACITY INTERVAL_MS INTERVALS ACCESSES HOLD
+ *     tiers LAW SEED PAGES CAPACITY INTERVAL_MS INTERVALS ACCESSES HOLD SAMPLED START
  *     tiers bystander PAGES INTERVAL_MS INTERVALS
  *     tiers ballast FREE_MIB
  *
  * A program starts with all of its pages on the slow node, prints "ready", and goes once it has read a byte. In each
- * interval it reads the first half of a page ACCESSES times, drawn by its seeded law, in bursts that are spread over the
- * interval. With HOLD it is its own oracle: when an interval begins it moves the CAPACITY pages with the highest rates
- * to the fast node.
+ * interval it reads the first half of a page ACCESSES times, drawn by its seeded law (laws.h), in bursts that are spread
+ * over the interval. With HOLD it is its own oracle: when an interval begins it moves the CAPACITY pages with the highest
+ * rates to the fast node. It tells one of SAMPLED accesses to the agent's feed, unless that is 0. With a START of 0 or
+ * more all memory is on that node from the start.
+ *
  * The line of an interval has `hits`, what its accesses that fast memory serves are expected to be, of the interval's
  * weights and the mean of where the pages were when it began and when it ended; `best` has the same if the highest
  * rates had all been there, and `room` if the pages there had been those with the highest rates, as many as they were.
- * Moves are seen from one question to the next: `up` and `down` to and from the fast node,
- * `back` those within 60 s of the page's last.
+ * Moves are seen from one question to the next: `up` and `down` to and from the fast node, `back` those within 60 s of
+ * the page's last. `cpu_ns` is what the work took of a CPU, `work_ns` of time.
+ *
+ * late: a file as large as CAPACITY lies in fast memory; after some intervals anonymous memory comes, wherever there is
+ * room for it. forks: the accesses are those of children that share the pages; some are alive at any time, each writes to
+ * a few pages, which makes copies that end with it. short: pages and accesses are those of processes that live half an
+ * interval, so many at a time; the line of an interval has those that ended in it.
  *
  * The bystander reads the half of its pages that is on the slow node; the other half is on the fast node, unused. The
  * ballast takes fast memory, and locks it, until no more than FREE_MIB are free.
  */
-#include "bench.h"
-#include "laws.h"
+#include "children.h"
+#include "feed.h"
+
+#include <sys/resource.h>
 
 #define BURSTS 16
-#define MPOL_DEFAULT 0
-#define MPOL_BIND 2
-#define BACK_MS 60000
+/* Children of forks that live at a time, and the pages that each writes to. */
+#define WORKERS 4
+#define WRITTEN 8
+/* Processes of short that live at a time. */
+#define LIVES 8
+#define LATE_FILE "/root/late"
 
-static char *memory;
-static void *vaddrs[MAX_PAGES];
-static size_t ranked[MAX_PAGES];
-static int before[MAX_PAGES], seen[MAX_PAGES], targets[MAX_PAGES], statuses[MAX_PAGES];
-static long moved_at[MAX_PAGES];
+/* What is told of an interval. */
+struct line {
+	double hits, best, room;
+	size_t fast_pages;
+	struct moves moves;
+	uint64_t cpu_ns, work_ns;
+};
+
 static volatile uint64_t sink;
-
-static void bind(int node)
-{
-	unsigned long mask = 1UL << node;
-
-	if (syscall(SYS_set_mempolicy, node < 0 ? MPOL_DEFAULT : MPOL_BIND, node < 0 ? NULL : &mask,
-		    node < 0 ? 0 : 8 * sizeof(mask)))
-		fail("set_mempolicy: %s", strerror(errno));
-}
 
 /* Half of it: enough work to be on a CPU when the clock ticks. */
 static void read_page(size_t page)
@@ -52,109 +58,6 @@ static void read_page(size_t page)
 	for (size_t word = 0; word < PAGE / 2 / sizeof(*words); word++)
 		sum += ((const volatile uint64_t *)words)[word];
 	sink = sum;
-}
-
-static void burst(int turn)
-{
-	size_t scanned = asked.law == SCAN ? asked.pages / 2 / BURSTS : 0;
-
-	if (asked.law == BYSTANDER) {
-		for (size_t page = asked.pages / 2; page < asked.pages && !turn; page++)
-			read_page(page);
-		return;
-	}
-	for (size_t access = scanned; access < asked.accesses / BURSTS; access++)
-		read_page(drawn_page());
-	for (; scanned; scanned--)
-		read_page(scan_at++ % asked.pages);
-}
-
-static void look(int *nodes)
-{
-	if (virtual(0, asked.pages, vaddrs, NULL, nodes, 0) < 0)
-		fail("move_pages: %s", strerror(errno));
-}
-
-static int by_rate(const void *left, const void *right)
-{
-	size_t a = *(const size_t *)left, b = *(const size_t *)right;
-
-	if (rates[a] != rates[b])
-		return rates[a] > rates[b] ? -1 : 1;
-	if (before[a] != before[b])
-		return before[a] == FAST ? -1 : 1;
-	return a < b ? -1 : a > b;
-}
-
-static void rank(void)
-{
-	for (size_t page = 0; page < asked.pages; page++)
-		ranked[page] = page;
-	qsort(ranked, asked.pages, sizeof(*ranked), by_rate);
-}
-
-static void send(size_t first, size_t end, int node)
-{
-	static void *some[MAX_PAGES];
-	size_t count = 0;
-
-	for (size_t place = first; place < end; place++)
-		if (before[ranked[place]] != node)
-			some[count++] = vaddrs[ranked[place]];
-	for (size_t place = 0; place < count; place++)
-		targets[place] = node;
-	if (count && virtual(0, count, some, targets, statuses, MPOL_MF_MOVE) < 0)
-		fail("move_pages: %s", strerror(errno));
-}
-
-static double hits(const int *nodes)
-{
-	double sum = 0;
-
-	for (size_t page = 0; page < asked.pages; page++)
-		sum += nodes[page] == FAST ? weights[page] : 0;
-	return sum;
-}
-
-static size_t fast_pages(const int *nodes)
-{
-	size_t count = 0;
-
-	for (size_t page = 0; page < asked.pages; page++)
-		count += nodes[page] == FAST;
-	return count;
-}
-
-/* What so many pages could serve. */
-static double best_of(size_t pages)
-{
-	double sum = 0;
-
-	for (size_t place = 0; place < pages && place < asked.pages; place++)
-		sum += weights[ranked[place]];
-	return sum;
-}
-
-struct moves {
-	size_t up, down, back;
-};
-
-static struct moves moves_seen(const int *old, const int *new, long now_ms)
-{
-	struct moves moves = { 0 };
-
-	for (size_t page = 0; page < asked.pages; page++) {
-		if (old[page] == new[page])
-			continue;
-		if (new[page] == FAST)
-			moves.up++;
-		else
-			moves.down++;
-		if (moved_at[page] && now_ms - moved_at[page] <= BACK_MS)
-			moves.back++;
-		moved_at[page] = now_ms;
-	}
-	return moves;
 }
 
 static long free_fast_kib(void)
@@ -168,12 +71,24 @@ static long free_fast_kib(void)
 	return atol(found + strlen("MemFree:"));
 }
 
-static uint64_t cpu_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec time;
 
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+	clock_gettime(clock, &time);
 	return time.tv_sec * 1000000000ULL + time.tv_nsec;
+}
+
+/* Of this process and of its children that have ended. */
+static uint64_t cpu_ns(void)
+{
+	uint64_t spent = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+	struct rusage usage;
+
+	if (asked.law == FORKS && !getrusage(RUSAGE_CHILDREN, &usage))
+		spent += (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000ULL +
+			 (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000ULL;
+	return spent;
 }
 
 static void sleep_until(const struct timespec *start, long ms)
@@ -190,41 +105,201 @@ static void sleep_until(const struct timespec *start, long ms)
 		;
 }
 
-static void interval(long number, const struct timespec *start)
+static pid_t workers[WORKERS];
+
+/* The burst of a child, which stays until the one that takes its place is due. */
+static void forked_burst(int turn, long begins, const struct timespec *start)
+{
+	static size_t pages[MAX_PAGES];
+	size_t accesses = asked.accesses / BURSTS;
+	long step = asked.interval_ms / BURSTS;
+
+	for (size_t access = 0; access < accesses; access++)
+		note(pages[access] = drawn_page());
+	if (!replaced(&workers[turn % WORKERS]))
+		return;
+	for (size_t access = 0; access < accesses; access++)
+		read_page(pages[access]);
+	for (size_t access = 0; access < WRITTEN; access++)
+		memory[pages[access] * PAGE + PAGE / 2] = 1;
+	sleep_until(start, begins + step * (turn + WORKERS) - step / 2);
+	_exit(0);
+}
+
+static void burst(int turn)
+{
+	size_t scanned = asked.law == SCAN ? asked.pages / 2 / BURSTS : 0;
+
+	if (asked.law == BYSTANDER) {
+		for (size_t page = asked.pages / 2; page < asked.pages && !turn; page++)
+			read_page(page);
+		return;
+	}
+	for (size_t access = scanned; access < asked.accesses / BURSTS; access++) {
+		size_t page = drawn_page();
+
+		note(page);
+		read_page(page);
+	}
+	for (; scanned; scanned--) {
+		size_t page = scan_at++ % asked.pages;
+
+		note(page);
+		read_page(page);
+	}
+}
+
+/* Memory of the file, or all of it; what comes late is not there yet. */
+static void populate(void)
+{
+	size_t first = asked.law == LATE ? asked.capacity : asked.pages;
+	int node = asked.law == LATE ? FAST : SLOW;
+
+	memory = checked_map(asked.pages * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	if (madvise(memory, asked.pages * PAGE, MADV_NOHUGEPAGE))
+		fail("MADV_NOHUGEPAGE: %s", strerror(errno));
+	for (size_t page = 0; page < asked.pages; page++)
+		vaddrs[page] = memory + page * PAGE;
+	if (asked.law == LATE) {
+		int file = open(LATE_FILE, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+		if (file < 0 || ftruncate(file, first * PAGE) ||
+		    mmap(memory, first * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0) != memory)
+			fail(LATE_FILE ": %s", strerror(errno));
+	}
+	bind_memory(asked.start < 0 ? node : asked.start);
+	fill(memory, first);
+	/* Clean, as what was only read. */
+	if (asked.law == LATE && msync(memory, first * PAGE, MS_SYNC))
+		fail(LATE_FILE ": %s", strerror(errno));
+	bind_memory(-1);
+}
+
+static void populate_late(void)
+{
+	bind_memory(asked.start);
+	fill(memory, asked.pages);
+	bind_memory(-1);
+	look(before);
+}
+
+static struct line interval(long number, const struct timespec *start)
 {
 	static int held[MAX_PAGES];
 	long begins = number * asked.interval_ms;
-	double at_begin, room;
-	struct moves moves, own = { 0 };
+	struct line line = { 0 };
+	struct moves moves;
 	uint64_t cpu;
 
+	if (asked.law == LATE && number == LATE_INTERVALS)
+		populate_late();
 	set_rates(number);
 	set_weights();
 	rank();
 	if (asked.hold) {
 		memcpy(held, before, sizeof(held));
-		send(asked.capacity, asked.pages, SLOW);
-		send(0, asked.capacity, FAST);
+		bring(asked.capacity, asked.pages, SLOW);
+		bring(0, asked.capacity, FAST);
 		look(before);
-		own = moves_seen(held, before, begins + 1);
+		line.moves = moves_seen(held, before, begins + 1);
 	}
-	at_begin = hits(before);
-	room = best_of(fast_pages(before));
+	line.hits = hits(before) / 2;
+	line.best = best_of(asked.capacity);
+	line.room = best_of(fast_pages(before)) / 2;
 	cpu = cpu_ns();
 	for (int turn = 0; turn < BURSTS; turn++) {
-		burst(turn);
+		uint64_t began = clock_ns(CLOCK_MONOTONIC), telling;
+
+		if (asked.law == FORKS)
+			forked_burst(turn, begins, start);
+		else
+			burst(turn);
+		line.work_ns += clock_ns(CLOCK_MONOTONIC) - began;
+		telling = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+		tell();
+		/* A device would do that beside it. */
+		cpu += clock_ns(CLOCK_PROCESS_CPUTIME_ID) - telling;
 		sleep_until(start, begins + asked.interval_ms * (turn + 1) / BURSTS);
 	}
-	cpu = cpu_ns() - cpu;
+	line.cpu_ns = cpu_ns() - cpu;
 	look(seen);
 	moves = moves_seen(before, seen, begins + asked.interval_ms);
-	printf("{\"interval\": %ld, \"hits\": %.6f, \"best\": %.6f, \"room\": %.6f, \"fast_pages\": %zu, \"up\": %zu, \"down\": %zu, "
-	       "\"back\": %zu, \"cpu_ns\": %llu, \"free_fast_kib\": %ld}\n",
-	       number, (at_begin + hits(seen)) / 2, best_of(asked.capacity),
-	       (room + best_of(fast_pages(seen))) / 2, fast_pages(seen), own.up + moves.up, own.down + moves.down,
-	       own.back + moves.back, (unsigned long long)cpu, free_fast_kib());
-	fflush(stdout);
+	line.hits += hits(seen) / 2;
+	line.room += best_of(fast_pages(seen)) / 2;
+	line.fast_pages = fast_pages(seen);
+	line.moves.up += moves.up;
+	line.moves.down += moves.down;
+	line.moves.back += moves.back;
 	memcpy(before, seen, sizeof(before));
+	return line;
+}
+
+static void live(struct line *line)
+{
+	struct timespec start;
+
+	asked.law = ZIPF;
+	asked.pages /= LIVES;
+	asked.capacity /= LIVES;
+	asked.accesses /= BURSTS;
+	asked.interval_ms = asked.interval_ms * LIVES / BURSTS;
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	open_feed();
+	populate();
+	shuffle();
+	look(before);
+	*line = interval(0, &start);
+	check(memory, asked.pages);
+	_exit(0);
+}
+
+static pid_t lives[LIVES];
+
+/* An interval of processes that are replaced one after the other. */
+static struct line short_lives(long number, const struct timespec *start)
+{
+	static struct line *lines;
+	struct line sum = { 0 };
+	size_t ended = 0;
+
+	if (!lines)
+		lines = checked_map(LIVES * sizeof(*lines), MAP_SHARED | MAP_ANONYMOUS, -1);
+	for (int turn = 0; turn < BURSTS; turn++) {
+		struct line *line = lines + turn % LIVES;
+		pid_t *child = lives + turn % LIVES;
+		bool was_one = *child;
+
+		state++;
+		if (replaced(child))
+			live(line);
+		if (was_one) {
+			ended++;
+			sum.hits += line->hits;
+			sum.best += line->best;
+			sum.room += line->room;
+			sum.fast_pages += line->fast_pages;
+			sum.moves.up += line->moves.up;
+			sum.moves.down += line->moves.down;
+			sum.moves.back += line->moves.back;
+			sum.cpu_ns += line->cpu_ns;
+			sum.work_ns += line->work_ns;
+		}
+		sleep_until(start, number * asked.interval_ms + asked.interval_ms * (turn + 1) / BURSTS);
+	}
+	sum.hits /= ended;
+	sum.best /= ended;
+	sum.room /= ended;
+	sum.fast_pages = sum.fast_pages * LIVES / ended;
+	return sum;
+}
+
+static void print(long number, const struct line *line)
+{
+	printf("{\"interval\": %ld, \"hits\": %.6f, \"best\": %.6f, \"room\": %.6f, \"fast_pages\": %zu, \"up\": %zu, "
+	       "\"down\": %zu, \"back\": %zu, \"cpu_ns\": %llu, \"work_ns\": %llu, \"free_fast_kib\": %ld}\n",
+	       number, line->hits, line->best, line->room, line->fast_pages, line->moves.up, line->moves.down,
+	       line->moves.back, (unsigned long long)line->cpu_ns, (unsigned long long)line->work_ns, free_fast_kib());
+	fflush(stdout);
 }
 
 static void play(void)
@@ -232,30 +307,33 @@ static void play(void)
 	struct timespec start;
 	char byte;
 
-	memory = checked_map(asked.pages * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-	if (madvise(memory, asked.pages * PAGE, MADV_NOHUGEPAGE))
-		fail("MADV_NOHUGEPAGE: %s", strerror(errno));
-	for (size_t page = 0; page < asked.pages; page++)
-		vaddrs[page] = memory + page * PAGE;
-	bind(SLOW);
-	fill(memory, asked.pages);
-	bind(-1);
-	if (asked.law == BYSTANDER) {
+	if (asked.law != SHORT) {
+		populate();
+		if (asked.law == BYSTANDER) {
+			look(before);
+			for (size_t page = 0; page < asked.pages; page++)
+				ranked[page] = page;
+			bring(0, asked.pages / 2, FAST);
+		}
+		shuffle();
 		look(before);
-		for (size_t page = 0; page < asked.pages; page++)
-			ranked[page] = page;
-		send(0, asked.pages / 2, FAST);
 	}
-	shuffle();
-	look(before);
 	printf("ready\n");
 	fflush(stdout);
 	if (read(0, &byte, 1) != 1)
 		fail("nobody said when to start");
+	if (asked.law != SHORT)
+		open_feed();
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	for (long number = 0; number < asked.intervals; number++)
-		interval(number, &start);
-	check(memory, asked.pages);
+	for (long number = 0; number < asked.intervals; number++) {
+		struct line line = asked.law == SHORT ? short_lives(number, &start) : interval(number, &start);
+
+		print(number, &line);
+	}
+	wait_for(workers, WORKERS);
+	wait_for(lives, LIVES);
+	if (asked.law != SHORT)
+		check(memory, asked.pages);
 }
 
 static void ballast(long free_kib)
@@ -263,7 +341,7 @@ static void ballast(long free_kib)
 	enum { STEP = 64 };
 	char byte;
 
-	bind(FAST);
+	bind_memory(FAST);
 	while (free_fast_kib() > free_kib) {
 		char *some = checked_map(STEP * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 
@@ -287,11 +365,12 @@ int main(int argc, char **argv)
 	while (law < sizeof(laws) / sizeof(laws[0]) && argc > 1 && strcmp(argv[1], laws[law]))
 		law++;
 	asked.law = law;
+	asked.start = -1;
 	if (law == BYSTANDER && argc == 5) {
 		asked.pages = atol(argv[2]);
 		asked.interval_ms = atol(argv[3]);
 		asked.intervals = atol(argv[4]);
-	} else if (law < BYSTANDER && argc == 9) {
+	} else if (law < BYSTANDER && argc == 11) {
 		state = atol(argv[2]);
 		asked.pages = atol(argv[3]);
 		asked.capacity = atol(argv[4]);
@@ -299,8 +378,10 @@ int main(int argc, char **argv)
 		asked.intervals = atol(argv[6]);
 		asked.accesses = atol(argv[7]);
 		asked.hold = atol(argv[8]);
+		asked.sampled = atol(argv[9]);
+		asked.start = atol(argv[10]);
 	} else {
-		fail("usage: tiers zipf|shifting|scan|even SEED PAGES CAPACITY INTERVAL_MS INTERVALS ACCESSES HOLD");
+		fail("usage: tiers LAW SEED PAGES CAPACITY INTERVAL_MS INTERVALS ACCESSES HOLD SAMPLED START");
 	}
 	if (asked.pages < 2 || asked.pages > MAX_PAGES || asked.interval_ms < BURSTS || asked.intervals < 1)
 		fail("PAGES are up to %lu, INTERVAL_MS at least %d", MAX_PAGES, BURSTS);

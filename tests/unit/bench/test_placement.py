@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import report, rows
-from tests.bench.placement import breakeven, cli, drawing, figures, page, runs
+from tests.bench import cli, report, rows
+from tests.bench.placement import breakeven, drawing, figures, findings, page, playing, runs
 from tests.bench.placement.arms import ARMS
 from tests.bench.placement.runs import Run
+from tests.bench.placement.scores import score
 from tests.bench.placement.workloads import BYSTANDER, WORKLOADS
+from tests.lab.errors import LabError
 from thermocline_agent import manifest
 
 KERNEL = rows.load(cli.DOCS / "kernel.json")
-OURS = "IdlePage x PhysicalCall"
+RUNS = cli.DOCS / "placement.jsonl"
+OURS = figures.MAIN
 
 
 def lines(
@@ -45,6 +48,7 @@ def run(
     programs: Mapping[str, Sequence[Mapping[str, float]]],
     workload: str = "zipf",
     seed: int = 1,
+    results: Mapping[str, int] | None = None,
     **rest: int,
 ) -> Run:
     """One whose bystander moved as many pages as it is told."""
@@ -52,6 +56,7 @@ def run(
     return Run(
         workload, arm, seed, quick=False, versions={"kernel": "6.12"}, programs={**programs, BYSTANDER: beside},
         seconds=160.0, vmstat={}, agent_ns=rest.pop("agent_ns", 0), kernel_ns={"kswapd0": rest.pop("kswapd_ns", 0)},
+        results=results or {},
     )  # fmt: skip
 
 
@@ -145,14 +150,121 @@ def test_a_run_that_is_played_again_takes_the_place_of_the_one_before(tmp_path: 
         runs.load(path)
 
 
+def test_seeds_of_one_arm_need_not_be_those_of_another() -> None:
+    found = figures.rows([*zipf(), *zipf(2, ours=0.8), run("Damon x Damon", {"work/app": lines([0.4] * 16)})])
+    assert only(found, "node_capture_zipf").spread == (0.95, 1.0)
+    other = only(found, "node_capture_zipf_damon_damon")
+    assert (other.value, other.spread, other.arms[OURS]) == (0.5, None, 0.975)
+
+
+def test_an_arm_that_was_played_twice_is_the_control_of_every_ratio() -> None:
+    again = run(f"{OURS}, again", {"work/app": lines([0.0] * 3 + [0.72] * 13, up=1210)})
+    found = figures.rows([*zipf(), again])
+    assert only(found, "node_capture_zipf").arms == {"kernel": 0.5, f"A/A {OURS}": pytest.approx(0.9474)}
+    assert only(found, "node_moves_zipf").arms[f"A/A {OURS}"] == 1.1
+    assert not any("again" in row.metric for row in found)
+    (match,) = figures.matches([*zipf(), again])["zipf"]
+    assert figures.noise([match], figures.Match.capture) == pytest.approx(0.05)
+    assert figures.noise(figures.matches(zipf())["zipf"], figures.Match.capture) is None
+
+
+def test_what_is_no_further_apart_than_two_runs_of_the_same_is_level() -> None:
+    def said(kernel: float) -> str:
+        again = run(f"{OURS}, again", {"work/app": lines([0.72] * 16)})
+        other = run("DAMON", {"work/app": lines([kernel] * 16)})
+        return findings.findings(figures.matches([*zipf(), again, other]), ())
+
+    assert "No more apart than two runs of the same (0.050): DAMON." in said(0.78)
+    assert "**Better than ours: DAMON.**" in said(0.8001)
+    assert "Ours is above them." in said(0.71)
+
+
+def test_instructions_of_programs_and_of_the_neighbour_are_compared_with_those_where_nothing_moves() -> None:
+    slower = run("DAMON", {"work/app": [line | {"cpu_ns": 1_250_000} for line in lines([0.4] * 16)]})
+    found = only(figures.rows([*zipf(), slower]), "node_throughput_zipf")
+    assert (found.value, found.arms) == (1.0, {"kernel": 1.0, "DAMON": 0.8})
+    assert only(figures.rows(zipf()), "node_neighbour_zipf").value == 1.0
+    assert not any("neighbour_pace" in row.metric for row in figures.rows(zipf())), "nobody looked"
+
+
+def test_pages_that_were_others_by_then_are_stale() -> None:
+    tried = run(
+        OURS, {"work/app": lines([0.7] * 16)}, results={"MOVED": 90, "CHANGED": 6, "GONE": 2, "BUSY": 2}
+    )
+    assert only(figures.rows([*zipf()[:3], tried]), "node_staleness_zipf").value == 0.08
+    assert not any("staleness" in row.metric for row in figures.rows(zipf()))
+
+
+def test_processes_that_come_have_nothing_of_what_those_had_that_went() -> None:
+    def choice(workload: str) -> float:
+        programs = {
+            group: lines([0.4] * 16, pages=WORKLOADS[workload].pages(group))
+            for group in WORKLOADS[workload].programs
+        }
+        return score(run("none", programs, workload)).chance[-1]
+
+    # All of a program's pages are fast: of those of others there were none when they came.
+    assert choice("zipf") == 1.0
+    assert choice("short") == 0.75
+
+
 def test_the_report_says_where_another_arm_is_better_and_what_is_missing() -> None:
     found = zipf(ours=0.2)
     text = page.page(found, figures.rows(found), KERNEL)
     assert "**Better than ours: kernel.**" in text
     assert "which misses the target of 0.95" in text
-    assert "Not played under zipf: DAMON, Damon x PhysicalCall, Damon x Damon." in text
-    assert "Not played under scan: none, oracle" in text
+    assert "Not played under zipf: all-slow, all-fast, DAMON, Damon x PhysicalCall" in text
+    assert "Not played under scan: anything." in text
+    assert "One seed alone under zipf" in text
+    assert "No arm was played twice" in text
     assert "Ours is above them." in page.page(zipf(), figures.rows(zipf()), KERNEL)
+
+
+def test_a_report_without_the_call_says_how_to_measure_it() -> None:
+    text = page.page(zipf(), figures.rows(zipf()), ())
+    assert "Not measured here: `python3 -m tests.bench kernel`." in text
+
+
+def test_seeds_are_played_one_after_the_other_and_most_arms_with_one() -> None:
+    wanted = playing.Wanted(["zipf", "scan"], ["none", "Damon x Damon"])
+    assert wanted.keys() == [
+        ("zipf", "none", 1, False),
+        ("zipf", "Damon x Damon", 1, False),
+        ("scan", "none", 1, False),
+        ("scan", "Damon x Damon", 1, False),
+        ("zipf", "none", 2, False),
+        ("scan", "none", 2, False),
+        ("zipf", "none", 3, False),
+        ("scan", "none", 3, False),
+    ]
+    assert playing.Wanted(["zipf"], ["Damon x Damon"], [7]).keys() == [("zipf", "Damon x Damon", 7, False)]
+    assert playing.Wanted(["zipf"], playing.QUICK_ARMS, quick=True).keys() == [
+        ("zipf", arm, 1, True) for arm in playing.QUICK_ARMS
+    ]
+
+
+def test_what_was_played_is_not_played_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = tmp_path / "runs.jsonl"
+    runs.add(kept, zipf())
+    played = []
+
+    def play(workload: str, arm: str, seed: int, **_rest: object) -> Run:
+        played.append((arm, seed))
+        if arm == "DAMON":
+            raise LabError("the node ended")
+        return run(arm, {"work/app": lines([0.1])}, workload, seed)
+
+    monkeypatch.setattr(runs, "play", play)
+    wanted = playing.Wanted(["zipf"], ["none", "kernel", "DAMON"], [1, 2])
+    with pytest.raises(LabError, match="the node ended"):
+        playing.play(wanted, kept, again=False, timeout_seconds=1)
+    assert played == [("DAMON", 1)]
+    wanted = playing.Wanted(["zipf"], ["none", "kernel"], [1, 2])
+    playing.play(wanted, kept, again=False, timeout_seconds=1)
+    assert played[1:] == [("none", 2), ("kernel", 2)]
+    assert len(runs.load(kept)) == 6
+    playing.play(wanted, kept, again=True, timeout_seconds=1)
+    assert len(played) == 7
 
 
 def test_the_call_breaks_even_where_reading_pagemaps_costs_what_it_costs_more() -> None:
@@ -170,34 +282,48 @@ def test_every_arm_of_ours_has_a_valid_policy(tmp_path: Path) -> None:
         for workload in WORKLOADS.values():
             path.write_text(json.dumps(arm.setup(workload.rules())["policy"]))
             policy = manifest.read_policy(path)
-            assert len(policy.spec.settings.rules) == len(workload.programs)
+            assert len(policy.spec.settings.rules) == (len(workload.programs) if workload.shares else 1)
             assert not any(BYSTANDER in (rule.cgroups or ()) for rule in policy.spec.settings.rules)
 
 
 def test_arms_of_the_kernel_have_no_agent() -> None:
-    assert [arm.name for arm in ARMS.values() if "policy" not in arm.setup(())] == [
-        "none",
-        "oracle",
-        "kernel",
-        "DAMON",
-    ]
+    assert {arm.name for arm in ARMS.values() if "policy" not in arm.setup(())} == {
+        "none", "all-slow", "all-fast", "oracle", "kernel", "kernel, again", "DAMON",
+    }  # fmt: skip
+
+
+def test_words_of_programs_are_those_that_arms_have() -> None:
+    capitals = {
+        word
+        for workload in WORKLOADS.values()
+        for words in workload.setup(1, 2).values()
+        for word in words.split()
+        if word.isupper()
+    }
+    assert all(set(arm.setup(())["words"]) == capitals for arm in ARMS.values())
+
+
+def test_the_same_again_is_the_same() -> None:
+    for arm in (each for each in ARMS.values() if each.repeats):
+        assert arm.setup(()) == ARMS[arm.repeats].setup(())
 
 
 def test_names_are_not_those_of_the_simulation() -> None:
     assert all(row.metric.startswith("node_") for row in figures.rows(zipf()))
 
 
-def test_a_name_that_is_none_says_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["redis"]) == 2
-    assert "there is no 'redis': name some of zipf, shifting" in capsys.readouterr().err
-    assert cli.main(["--arms", "magic"]) == 2
+def test_an_arm_that_is_none_says_which_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["zipf", "--arms", "magic", "--into", str(tmp_path)]) == 2
+    assert "there is no arm 'magic': name some of none, all-slow" in capsys.readouterr().err
 
 
 def test_the_committed_report_is_what_the_committed_runs_make(tmp_path: Path) -> None:
-    found = runs.load(cli.RUNS)
-    results, text = cli.written(found, cli.DOCS)
+    found = runs.load(RUNS)
+    results, text = playing.texts(found, KERNEL)
     assert (cli.DOCS / "placement.json").read_text() == results
-    assert (cli.DOCS / "index.md").read_text() == text, f"{figures.COMMAND} --render writes it anew"
+    assert (cli.DOCS / "index.md").read_text() == text, (
+        "python3 -m tests.bench placement --render --into docs/benchmarks writes it anew"
+    )
     assert report.markdown(figures.rows(found)) in text
     for drawn in drawing.draw(found, tmp_path):
         assert (cli.DOCS / drawn.name).read_bytes() == drawn.read_bytes()

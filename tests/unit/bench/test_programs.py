@@ -21,7 +21,7 @@ def test_every_program_is_there_and_is_static() -> None:
         assert "INTERP" not in told
 
 
-@pytest.mark.parametrize("name", ["damon", "moves", "neighbour", "profiled", "reverse"])
+@pytest.mark.parametrize("name", ["damon", "moves", "neighbour", "profiled", "reverse", "tiers"])
 def test_a_program_that_was_asked_for_nothing_says_how_to_ask(name: str) -> None:
     done = subprocess.run([programs.folder() / name], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")

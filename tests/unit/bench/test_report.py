@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.bench import cli, plots, report, rows
+from tests.bench.catalogue import BENCHMARKS, PLACEMENT, Benchmark, Chosen, chosen
+from tests.bench.nodes import Effort
+from tests.bench.placement.workloads import WORKLOADS
 from tests.bench.rows import Row
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "benchmarks"
@@ -61,7 +64,7 @@ def test_rendering_measures_nothing(tmp_path: Path, capsys: pytest.CaptureFixtur
     results, page = tmp_path / "kernel.json", tmp_path / "kernel.md"
     results.write_text(rows.as_json(ROWS))
     page.write_text(f"{report.BEGIN}\n{report.END}\n")
-    assert cli.main(["--json", str(results), "--render"]) == 0
+    assert cli.main(["kernel", "--into", str(tmp_path), "--render"]) == 0
     assert "| move_tax_64 | 0.9 |" in page.read_text()
     assert "move_tax_64" in capsys.readouterr().out
     assert rows.load(results) == ROWS
@@ -76,6 +79,54 @@ def test_rows_come_in_the_order_of_the_benchmarks() -> None:
         "interference",
         "gone",
     ]
+
+
+def test_what_was_measured_is_not_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured: list[Effort] = []
+    versions = {"kernel": "6.12"}
+
+    def measure(effort: Effort) -> list[Row]:
+        measured.append(effort)
+        return [Row("a", 0.5, "ratio", None, ">= 0.9")]
+
+    benchmark = Benchmark("kernel", "What?", measure, lambda: versions)
+    monkeypatch.setattr(cli, "BENCHMARKS", {"move_tax": benchmark})
+    words = ["move_tax", "--into", str(tmp_path)]
+    # 1: the target is missed, whether it was measured now or before.
+    assert [cli.main(words), cli.main(words)] == [1, 1]
+    assert measured == [Effort()]
+    assert "move_tax is in" in capsys.readouterr().err
+    assert cli.main([*words, "--again"]) == 1
+    versions["kernel"] = "6.13"
+    assert cli.main(words) == 1
+    assert cli.main([*words, "--quick"]) == 1
+    assert measured == [Effort(), Effort(), Effort(), Effort.quick()]
+    (row,) = rows.load(tmp_path / "kernel.json")
+    assert (row.command, row.versions) == ("python3 -m tests.bench move_tax --quick", {"kernel": "6.13"})
+
+
+def test_quick_figures_are_not_published(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["move_tax", "--quick", "--into", str(DOCS)]) == 2
+    assert "quick figures are none to publish" in capsys.readouterr().err
+
+
+def test_names_are_benchmarks_workloads_and_groups() -> None:
+    assert chosen(["zipf", "query_tax"]) == Chosen(["query_tax"], ["zipf"])
+    assert chosen(["placement"]) == Chosen([], list(WORKLOADS))
+    assert chosen(["planner"]) == Chosen(["simulation", "planner_cost"], [])
+    assert chosen([]) == Chosen(list(BENCHMARKS), list(WORKLOADS))
+    assert chosen([], quick=True) == Chosen(list(BENCHMARKS), ["zipf"])
+    assert not {*BENCHMARKS, *(each.group for each in BENCHMARKS.values())} & {*WORKLOADS, PLACEMENT}
+
+
+def test_every_committed_row_is_of_a_benchmark_that_there_is() -> None:
+    for results in DOCS.glob("*.json"):
+        for row in rows.load(results):
+            words = row.command.split()
+            assert words[:3] == ["python3", "-m", "tests.bench"]
+            assert set(words[3:]) <= {*BENCHMARKS, *WORKLOADS}, results
 
 
 def test_a_name_that_is_none_says_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
