@@ -37,7 +37,7 @@
 #define WRITTEN 8
 /* Processes of short that live at a time. */
 #define LIVES 8
-#define LATE_FILE "/root/late"
+#define LATE_FILE "/var/tmp/tiers.late"
 
 /* What is told of an interval. */
 struct line {
@@ -163,7 +163,7 @@ static void populate(void)
 	if (asked.law == LATE) {
 		int file = open(LATE_FILE, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
-		if (file < 0 || ftruncate(file, first * PAGE) ||
+		if (file < 0 || unlink(LATE_FILE) || ftruncate(file, first * PAGE) ||
 		    mmap(memory, first * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0) != memory)
 			fail(LATE_FILE ": %s", strerror(errno));
 	}
