@@ -38,9 +38,10 @@ what else its host does changes nothing. **Everything starts slow**: unless a wo
 {CAPACITY_MIB} MiB of fast memory, and {FLOOR_MIB} MiB for the kernel's floor. Each arm plays in a node of its own or
 after others in the same, always with the seed of those that it is compared with.
 
-In each of {INTERVALS} intervals of 10 s programs read their pages 32,768 times by their laws. When an interval begins
-and when it ends each asks where its pages are (`move_pages` without nodes, which disturbs nothing): the part of its
-accesses that fast memory serves is the law's weights times the mean of both placements, and nothing is estimated.
+In each of {INTERVALS} intervals of 10 s programs read their pages by their laws, together 32,768 times if nothing else
+is said. When an interval begins and when it ends each asks where its pages are (`move_pages` without nodes, which
+disturbs nothing): the part of its accesses that fast memory serves is the law's weights times the mean of both
+placements, and nothing is estimated.
 
 Figures of several seeds are medians, with the least and the greatest in brackets. `A/A`, below, is an arm that was
 played a second time by the same seed, the second figure divided by the first: what is no further apart is level.
@@ -78,8 +79,8 @@ pressure guard that never trips, for an emulated CPU is always busy. It has had 
 """
 
 LIMITS: Final = f"""\
-* No redis: every program is one of known law, which is no application, and {WORKING_SET_MIB} MiB are no machine.
-  Programs use about a hundredth of a CPU.
+* All but redis are programs of known law, which are no applications; its requests have one, too. {WORKING_SET_MIB} MiB
+  are no machine. Programs use some hundredths of a CPU.
 * The sources PerfMem, which no emulated CPU has, and Referenced are not measured here.
 * {INTERVALS} intervals: an arm that settles later is not seen to.
 * No latency differs, so nothing here says how much faster a program becomes.

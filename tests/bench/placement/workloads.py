@@ -138,6 +138,12 @@ WORKLOADS: Final = MappingProxyType(
                 {"work/app": ("forks", 1.0, _ACCESSES)},
             ),
             Workload(
+                "redis",
+                "a redis-server whose values, of a page each, are asked for by Zipf's law, a quarter as often; its own "
+                "tables start slow, too, and are no part of what is counted",
+                {"work/app": ("redis", 1.0, _ACCESSES // 4)},
+            ),
+            Workload(
                 "short",
                 "beside a program that goes by Zipf's law, with half of the working set, accesses and capacity, "
                 "sixteen processes in each interval have the other half, eight at a time, each by Zipf's law on memory "

@@ -26,7 +26,7 @@ struct frame {
 
 static uint32_t counted[MAX_PAGES];
 /* By itself: a law draws the same pages whether anybody is told of them or not. */
-static uint64_t lot = 1;
+static uint64_t lot;
 static int feed = -1;
 
 static void note(size_t page)
@@ -41,6 +41,7 @@ static void open_feed(void)
 
 	if (!asked.sampled)
 		return;
+	lot = ~state;
 	feed = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (feed < 0 || connect(feed, (const struct sockaddr *)&address, sizeof(address)))
 		fail(FEED_SOCKET ": %s", strerror(errno));
@@ -58,20 +59,22 @@ static void told(struct frame *frame, size_t records)
 static void tell(void)
 {
 	static struct frame frame = { "TCLF", 1, HOST_ADDRESSES, 0, 0, "", { { 0 } } };
-	static uint64_t entries[MAX_PAGES];
 	static int pagemap = -1;
-	size_t records = 0, bytes = asked.pages * sizeof(*entries);
+	size_t records = 0;
+	uint64_t entry;
 
 	if (!asked.sampled)
 		return;
 	if (pagemap < 0)
-		pagemap = open_pagemap(getpid());
-	if (pread(pagemap, entries, bytes, (uintptr_t)memory / PAGE * sizeof(*entries)) != (ssize_t)bytes)
-		fail("pagemap: %s", strerror(errno));
+		pagemap = open_pagemap(owner ? owner : getpid());
 	for (size_t page = 0; page < asked.pages; page++) {
-		if (!counted[page] || !(entries[page] >> 63))
+		if (!counted[page])
 			continue;
-		frame.record[records][0] = (entries[page] & ((1ULL << 55) - 1)) * PAGE;
+		if (pread(pagemap, &entry, sizeof(entry), (uintptr_t)vaddrs[page] / PAGE * sizeof(entry)) != sizeof(entry))
+			fail("pagemap: %s", strerror(errno));
+		if (!(entry >> 63))
+			continue;
+		frame.record[records][0] = (entry & ((1ULL << 55) - 1)) * PAGE;
 		frame.record[records++][1] = counted[page];
 		counted[page] = 0;
 		if (records == FEED_RECORDS) {

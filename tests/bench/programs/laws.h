@@ -21,9 +21,11 @@
 #define LATE_INTERVALS 2
 #define LATE_PART 0.95
 
-enum law { ZIPF, SHIFTING, SCAN, EVEN, LARGE, LATE, FORKS, SHORT, BYSTANDER };
+enum law { ZIPF, SHIFTING, SCAN, EVEN, LARGE, LATE, FORKS, REDIS, SHORT, BYSTANDER };
 
-static const char *const laws[] = { "zipf", "shifting", "scan", "even", "large", "late", "forks", "short", "bystander" };
+static const char *const laws[] = {
+	"zipf", "shifting", "scan", "even", "large", "late", "forks", "redis", "short", "bystander",
+};
 
 static struct {
 	enum law law;
@@ -109,6 +111,7 @@ static void set_rates(long interval)
 	switch (asked.law) {
 	case ZIPF:
 	case FORKS:
+	case REDIS:
 		by_zipf(0, 1);
 		break;
 	case SHIFTING:

@@ -13,6 +13,8 @@
 #define BACK_MS 60000
 
 static char *memory;
+/* Whose pages they are; none for this process. */
+static pid_t owner;
 static void *vaddrs[MAX_PAGES];
 static size_t ranked[MAX_PAGES];
 static int before[MAX_PAGES], seen[MAX_PAGES], targets[MAX_PAGES], statuses[MAX_PAGES];
@@ -29,7 +31,7 @@ static void bind_memory(int node)
 
 static void look(int *nodes)
 {
-	if (virtual(0, asked.pages, vaddrs, NULL, nodes, 0) < 0)
+	if (virtual(owner, asked.pages, vaddrs, NULL, nodes, 0) < 0)
 		fail("move_pages: %s", strerror(errno));
 }
 
@@ -61,7 +63,8 @@ static void bring(size_t first, size_t end, int node)
 			some[count++] = vaddrs[ranked[place]];
 	for (size_t place = 0; place < count; place++)
 		targets[place] = node;
-	if (count && virtual(0, count, some, targets, statuses, asked.law == FORKS ? MPOL_MF_MOVE_ALL : MPOL_MF_MOVE) < 0)
+	if (count && virtual(owner, count, some, targets, statuses,
+			     owner || asked.law == FORKS ? MPOL_MF_MOVE_ALL : MPOL_MF_MOVE) < 0)
 		fail("move_pages: %s", strerror(errno));
 }
 

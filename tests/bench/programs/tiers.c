@@ -19,25 +19,20 @@
  * the page's last. `cpu_ns` is what the work took of a CPU, `work_ns` of time.
  *
  * late: a file as large as CAPACITY lies in fast memory; after some intervals anonymous memory comes, wherever there is
- * room for it. forks: the accesses are those of children that share the pages; some are alive at any time, each writes to
- * a few pages, which makes copies that end with it. short: pages and accesses are those of processes that live half an
- * interval, so many at a time; the line of an interval has those that ended in it.
+ * room for it. forks: the accesses are those of children that share the pages; some are alive at any time, each writes
+ * to a few pages, which makes copies that end with it. redis: pages are the values of a redis-server (redis.h). short:
+ * pages and accesses are those of processes that live half an interval, so many at a time; the line of an interval has
+ * those that ended in it.
  *
  * The bystander reads the half of its pages that is on the slow node; the other half is on the fast node, unused. The
  * ballast takes fast memory, and locks it, until no more than FREE_MIB are free.
  */
-#include "children.h"
-#include "feed.h"
+#include "work.h"
 
 #include <sys/resource.h>
 
-#define BURSTS 16
-/* Children of forks that live at a time, and the pages that each writes to. */
-#define WORKERS 4
-#define WRITTEN 8
 /* Processes of short that live at a time. */
 #define LIVES 8
-#define LATE_FILE "/var/tmp/tiers.late"
 
 /* What is told of an interval. */
 struct line {
@@ -46,19 +41,6 @@ struct line {
 	struct moves moves;
 	uint64_t cpu_ns, work_ns;
 };
-
-static volatile uint64_t sink;
-
-/* Half of it: enough work to be on a CPU when the clock ticks. */
-static void read_page(size_t page)
-{
-	const uint64_t *words = (const uint64_t *)(memory + page * PAGE);
-	uint64_t sum = 0;
-
-	for (size_t word = 0; word < PAGE / 2 / sizeof(*words); word++)
-		sum += ((const volatile uint64_t *)words)[word];
-	sink = sum;
-}
 
 static long free_fast_kib(void)
 {
@@ -79,108 +61,19 @@ static uint64_t clock_ns(clockid_t clock)
 	return time.tv_sec * 1000000000ULL + time.tv_nsec;
 }
 
-/* Of this process and of its children that have ended. */
+/* Of this process, of its server, and of its children that have ended. */
 static uint64_t cpu_ns(void)
 {
 	uint64_t spent = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 	struct rusage usage;
 
+	/* A process's CPU clock, as clock_getcpuclockid(3) makes it. */
+	if (owner)
+		spent += clock_ns((~(clockid_t)owner << 3) | 2);
 	if (asked.law == FORKS && !getrusage(RUSAGE_CHILDREN, &usage))
 		spent += (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000ULL +
 			 (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000ULL;
 	return spent;
-}
-
-static void sleep_until(const struct timespec *start, long ms)
-{
-	struct timespec until = *start;
-
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += ms % 1000 * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
-		;
-}
-
-static pid_t workers[WORKERS];
-
-/* The burst of a child, which stays until the one that takes its place is due. */
-static void forked_burst(int turn, long begins, const struct timespec *start)
-{
-	static size_t pages[MAX_PAGES];
-	size_t accesses = asked.accesses / BURSTS;
-	long step = asked.interval_ms / BURSTS;
-
-	for (size_t access = 0; access < accesses; access++)
-		note(pages[access] = drawn_page());
-	if (!replaced(&workers[turn % WORKERS]))
-		return;
-	for (size_t access = 0; access < accesses; access++)
-		read_page(pages[access]);
-	for (size_t access = 0; access < WRITTEN; access++)
-		memory[pages[access] * PAGE + PAGE / 2] = 1;
-	sleep_until(start, begins + step * (turn + WORKERS) - step / 2);
-	_exit(0);
-}
-
-static void burst(int turn)
-{
-	size_t scanned = asked.law == SCAN ? asked.pages / 2 / BURSTS : 0;
-
-	if (asked.law == BYSTANDER) {
-		for (size_t page = asked.pages / 2; page < asked.pages && !turn; page++)
-			read_page(page);
-		return;
-	}
-	for (size_t access = scanned; access < asked.accesses / BURSTS; access++) {
-		size_t page = drawn_page();
-
-		note(page);
-		read_page(page);
-	}
-	for (; scanned; scanned--) {
-		size_t page = scan_at++ % asked.pages;
-
-		note(page);
-		read_page(page);
-	}
-}
-
-/* Memory of the file, or all of it; what comes late is not there yet. */
-static void populate(void)
-{
-	size_t first = asked.law == LATE ? asked.capacity : asked.pages;
-	int node = asked.law == LATE ? FAST : SLOW;
-
-	memory = checked_map(asked.pages * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-	if (madvise(memory, asked.pages * PAGE, MADV_NOHUGEPAGE))
-		fail("MADV_NOHUGEPAGE: %s", strerror(errno));
-	for (size_t page = 0; page < asked.pages; page++)
-		vaddrs[page] = memory + page * PAGE;
-	if (asked.law == LATE) {
-		int file = open(LATE_FILE, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-		if (file < 0 || unlink(LATE_FILE) || ftruncate(file, first * PAGE) ||
-		    mmap(memory, first * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0) != memory)
-			fail(LATE_FILE ": %s", strerror(errno));
-	}
-	bind_memory(asked.start < 0 ? node : asked.start);
-	fill(memory, first);
-	/* Clean, as what was only read. */
-	if (asked.law == LATE && msync(memory, first * PAGE, MS_SYNC))
-		fail(LATE_FILE ": %s", strerror(errno));
-	bind_memory(-1);
-}
-
-static void populate_late(void)
-{
-	bind_memory(asked.start);
-	fill(memory, asked.pages);
-	bind_memory(-1);
-	look(before);
 }
 
 static struct line interval(long number, const struct timespec *start)
@@ -332,8 +225,9 @@ static void play(void)
 	}
 	wait_for(workers, WORKERS);
 	wait_for(lives, LIVES);
-	if (asked.law != SHORT)
+	if (asked.law != SHORT && !owner)
 		check(memory, asked.pages);
+	stop_redis();
 }
 
 static void ballast(long free_kib)

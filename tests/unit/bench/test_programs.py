@@ -29,7 +29,9 @@ def test_a_program_that_was_asked_for_nothing_says_how_to_ask(name: str) -> None
     assert done.stderr.startswith(f"usage: {name} ")
 
 
-@pytest.mark.parametrize("law", ["zipf", "shifting", "scan", "even", "large", "late", "forks", "short"])
+@pytest.mark.parametrize(
+    "law", ["zipf", "shifting", "scan", "even", "large", "late", "forks", "redis", "short"]
+)
 def test_a_program_of_known_accesses_tells_where_its_pages_are(law: str) -> None:
     """All fast from the start, for this machine need not have a second node."""
     words = [law, "1", "256", "64", "320", "3", "512", "0", "0", "0"]
