@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 
 import pytest
@@ -30,8 +31,15 @@ def test_a_program_that_was_asked_for_nothing_says_how_to_ask(name: str) -> None
 
 
 @pytest.mark.parametrize(
-    "law", ["zipf", "shifting", "scan", "even", "large", "late", "forks", "redis", "short"]
-)
+    "law",
+    [
+        "zipf", "shifting", "scan", "even", "large", "late", "forks", "short",
+        pytest.param(
+            "redis",
+            marks=pytest.mark.skipif(shutil.which("redis-server") is None, reason="there is no redis-server here"),
+        ),
+    ],
+)  # fmt: skip
 def test_a_program_of_known_accesses_tells_where_its_pages_are(law: str) -> None:
     """All fast from the start, for this machine need not have a second node."""
     words = [law, "1", "256", "64", "320", "3", "512", "0", "0", "0"]
