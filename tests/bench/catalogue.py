@@ -24,7 +24,6 @@ from tests.bench.kernel import (
     translation_saved,
 )
 from tests.bench.nodes import Effort
-from tests.bench.placement import playing
 from tests.bench.placement.workloads import WORKLOADS
 from tests.bench.rows import Row
 from tests.bench.simulation import figures, planner_cost
@@ -67,6 +66,8 @@ BENCHMARKS: Final = MappingProxyType(
 
 # The group of all workloads that are played in nodes.
 PLACEMENT: Final = "placement"
+# What is measured in a hurry when nobody names anything: of each group what answers most in a minute or two.
+QUICK: Final = ("move_tax", "damon_ratio", "translation_saved", "scan_tax", "simulation", "steady", "zipf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +79,12 @@ class Chosen:
 
 
 def chosen(words: Sequence[str], *, quick: bool = False) -> Chosen:
-    """What these names, or names of groups, mean; all for none. Raises ValueError."""
+    """What these names, or names of groups, mean; all for none, or QUICK's. Raises ValueError."""
     groups = {benchmark.group for benchmark in BENCHMARKS.values()}
     for word in words:
         if word not in {*BENCHMARKS, *WORKLOADS, *groups, PLACEMENT}:
             known = ", ".join([*sorted(groups), PLACEMENT, *BENCHMARKS, *WORKLOADS])
             raise ValueError(f"there is no benchmark {word!r}: name some of {known}")
-    benchmarks = [
-        name
-        for name, benchmark in BENCHMARKS.items()
-        if not words or name in words or benchmark.group in words
-    ]
-    if not words or PLACEMENT in words:
-        return Chosen(benchmarks, playing.workloads_of(quick=quick))
-    return Chosen(benchmarks, [name for name in WORKLOADS if name in words])
+    words = words or (QUICK if quick else (*groups, PLACEMENT))
+    benchmarks = [name for name, benchmark in BENCHMARKS.items() if name in words or benchmark.group in words]
+    return Chosen(benchmarks, [name for name in WORKLOADS if name in words or PLACEMENT in words])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench import plots, report, rows
-from tests.bench.catalogue import BENCHMARKS, PLACEMENT, Chosen, chosen
+from tests.bench.catalogue import BENCHMARKS, PLACEMENT, QUICK, Chosen, chosen
 from tests.bench.nodes import Effort
 from tests.bench.placement import playing
 from tests.bench.placement.arms import ARMS
@@ -66,7 +66,10 @@ def _parser() -> argparse.ArgumentParser:
         help="benchmarks, workloads, or their groups; all when none is named",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="one boot, few rounds, one seed: to see that it works"
+        "--quick",
+        action="store_true",
+        help="one boot, few rounds, few arms, one seed: to see that it works; without a "
+        f"name only {', '.join(QUICK)}",
     )
     parser.add_argument(
         "--into", type=Path, metavar="FOLDER", help="where results, plots and the report are (default: dist/bench, or "

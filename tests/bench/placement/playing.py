@@ -13,7 +13,6 @@ from tests.bench import rows
 from tests.bench.placement import drawing, figures, page, runs
 from tests.bench.placement.arms import ARMS
 from tests.bench.placement.runs import Run
-from tests.bench.placement.workloads import WORKLOADS
 from tests.bench.rows import Row
 
 # Of them all, what shows in a few minutes that it works.
@@ -84,8 +83,3 @@ def write(folder: Path, *, quick: bool) -> list[Row]:
     (folder / "index.md").write_text(text)
     drawing.draw(found, folder)
     return figures.rows(found)
-
-
-def workloads_of(*, quick: bool) -> list[str]:
-    """What is played when nobody names any."""
-    return list(WORKLOADS)[:1] if quick else list(WORKLOADS)

@@ -84,7 +84,7 @@ def score(run: Run) -> Score:
         bystander_work_ns=int(sum(line.get("work_ns", 0) for line in run.programs[BYSTANDER])),
         mover_ns=run.agent_ns + sum(run.kernel_ns.values()),
         seconds=run.seconds,
-        tried=sum(run.results.values()),
+        tried=sum(pages for name, pages in run.results.items() if name != "NOT_ATTEMPTED"),
         stale=sum(run.results.get(name, 0) for name in _STALE),
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import cli, plots, report, rows
-from tests.bench.catalogue import BENCHMARKS, PLACEMENT, Benchmark, Chosen, chosen
+from tests.bench.catalogue import BENCHMARKS, PLACEMENT, QUICK, Benchmark, Chosen, chosen
 from tests.bench.nodes import Effort
 from tests.bench.placement.workloads import WORKLOADS
 from tests.bench.rows import Row
@@ -117,7 +117,11 @@ def test_names_are_benchmarks_workloads_and_groups() -> None:
     assert chosen(["placement"]) == Chosen([], list(WORKLOADS))
     assert chosen(["planner"]) == Chosen(["simulation", "planner_cost"], [])
     assert chosen([]) == Chosen(list(BENCHMARKS), list(WORKLOADS))
-    assert chosen([], quick=True) == Chosen(list(BENCHMARKS), ["zipf"])
+    quick = chosen([], quick=True)
+    assert {*quick.benchmarks, *quick.workloads} == set(QUICK)
+    assert {BENCHMARKS[name].group for name in quick.benchmarks} == {
+        each.group for each in BENCHMARKS.values()
+    }
     assert not {*BENCHMARKS, *(each.group for each in BENCHMARKS.values())} & {*WORKLOADS, PLACEMENT}
 
 
