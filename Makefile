@@ -65,7 +65,7 @@ bench-placement: ## play the workloads and arms that are missing in docs/benchma
 	$(RUN) python3 -m tests.bench placement --into docs/benchmarks
 
 bench-install: ## measure the memory, CPU and image sizes of what is installed, and write docs/benchmarks/install.json
-	$(RUN) python3 -m tests.bench install --json docs/benchmarks/install.json
+	$(RUN) python3 -m tests.bench install --again --into docs/benchmarks
 
 lab: ## start a cluster with a CXL node and print the kubectl line to use
 	$(PYTHON) -m tests.lab cluster up --nodes patched,stock,dram
