@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from thermocline_agent import activity
 from thermocline_agent.extent import I64, U8, U64, Mask, Tier
+from thermocline_agent.heat import HOTTEST
 from thermocline_agent.settings import MAX_FOLIO_PAGES, Settings
 from thermocline_agent.shares import PINNED, SINKING, Parties, Thresholds
 from thermocline_agent.snapshot import Snapshot
 from thermocline_agent.survey import idle_states
 from thermocline_agent.tails import folio_pages
+from thermocline_agent.worth import Worth
 
 # The excess of pages that move whatever their heat is.
 ALWAYS = 512
@@ -30,7 +32,8 @@ class Pages:
     """Folios that may move, all of shape (folios,): the first to move first.
 
     `idle`: whether it has been idle for as long as its rule asks. `young`: whether it arrived within the
-    ping-pong window.
+    ping-pong window. `held`: whether it did, and is not below its threshold beyond doubt: in fast memory such a page
+    may have to make room, but is not exchanged for a hotter one.
     """
 
     index: I64
@@ -40,6 +43,7 @@ class Pages:
     excess: NDArray[np.int16]
     idle: Mask
     young: Mask
+    held: Mask
 
     def __len__(self) -> int:
         return len(self.index)
@@ -54,6 +58,7 @@ class Pages:
             self.excess[which],
             self.idle[which],
             self.young[which],
+            self.held[which],
         )
 
 
@@ -61,25 +66,34 @@ class Pages:
 class Rest:
     """Who may not move yet, of one tier. `rested`: states of pages that have been in place for long enough,
     which is asked of owners that are `resting`, for pages of theirs were moved here not long ago. `settled`
-    and `lately`: the same for the ping-pong window; what is neither counts as moving back.
+    and `lately`: the same for the ping-pong window; what is neither counts as moving back. `mostly`: whose pages that
+    appeared within it were for the most part moved here, and not allocated.
     """
 
     rested: Mask
     resting: Mask
     settled: Mask
     lately: Mask
+    mostly: Mask
 
 
 class Search:
     """What makes a page eligible, as tables by rule and state."""
 
     def __init__(
-        self, snapshot: Snapshot, settings: Settings, sharing: Parties, limits: Thresholds, waiting: U64
+        self,
+        snapshot: Snapshot,
+        settings: Settings,
+        sharing: Parties,
+        limits: Thresholds,
+        worth: Worth,
+        waiting: U64,
     ) -> None:
         """`waiting`: frames to leave alone."""
         self._snapshot = snapshot
         self._party = sharing.of_owner
         self._limits = limits
+        self._worth = worth
         blocked = snapshot.layout.index(waiting)
         self._blocked = np.sort(blocked[blocked >= 0])
         ready = [activity.hot(rule.hot_rounds) for rule in settings.rules]
@@ -153,14 +167,18 @@ class Search:
         index, owner, heat, state = index[ready], owner[ready], heat[ready], state[ready]
         size = folio_pages(self._snapshot.tails, index, MAX_FOLIO_PAGES)
         fits = size <= MAX_FOLIO_PAGES
+        level = levels[self._party[owner]]
+        young = ~rest.settled[state] & rest.lately[owner]
+        held = young & rest.mostly[owner] & ~self._worth.surely(np.minimum(level, HOTTEST), heat, owner)
         found = Pages(
             index,
             owner,
             size,
             heat,
-            (heat - levels[self._party[owner]]).astype(np.int16),
+            (heat - level).astype(np.int16),
             self._idle[self._snapshot.rule_of[owner], state],
-            ~rest.settled[state] & rest.lately[owner],
+            young,
+            held,
         )
         return found if fits.all() else found.chosen(fits)
 

@@ -106,7 +106,7 @@ def _own_victims(up: Pages, down: Pages, worth: Worth, bounds: Bounds) -> I64:
     found = [_NONE]
     left = min(bounds.promote, bounds.demote, bounds.slow_free)
     for owner in np.unique(up.owner[np.isfinite(bounds.most_up[up.owner])]).tolist():
-        mine, theirs = np.flatnonzero(up.owner == owner), np.flatnonzero(down.owner == owner)
+        mine, theirs = np.flatnonzero(up.owner == owner), np.flatnonzero((down.owner == owner) & ~down.held)
         free = max(bounds.most_up[owner], 0.0)
         needed = np.cumsum(up.size[mine]) - free
         given = np.cumsum(down.size[theirs])
@@ -158,7 +158,7 @@ def _match(up: Pages, down: Pages, worth: Worth, bounds: Bounds, own: I64) -> Ch
     why[water] = Reason.ROOM
     most -= int(down.size[water].sum())
 
-    others = np.ones(len(down), dtype=np.bool_)
+    others = ~down.held
     others[:count] = False
     others[water] = False
     spare = np.flatnonzero(others)
@@ -182,6 +182,7 @@ def _pairs(
         place = np.minimum(victim, len(spare) - 1)
         # Of owners with different thresholds, what counts is the distance from each one's own.
         cold = np.clip(up.heat - (up.excess - spare.excess[place]), 0, 255)
+        cold = np.where(up.owner == spare.owner[place], spare.heat[place], cold)
         pays = worth.pays(up.heat, cold, up.owner)
         pays |= (up.excess >= ALWAYS) | (spare.excess[place] < -255)
         there &= given[place] <= most

@@ -33,7 +33,9 @@ def least(
         coldest = int(excess[histogram[takers, Tier.FAST] > 0].min(initial=NEVER))
         above = _nearest(worth, limits.rise[takers], far=coldest, sign=1)
     levels = limits.rise[np.maximum(sharing.of_owner, 0)]
-    lowest: NDArray[np.int16] = np.maximum(levels + above, 1).astype(np.int16)
+    # After a round or two very many pages are as hot as the last one that fits: which of them to take, the next
+    # rounds tell.
+    lowest: NDArray[np.int16] = np.maximum(levels + np.maximum(above, worth.new), 1).astype(np.int16)
     return lowest
 
 

@@ -152,17 +152,20 @@ class Heat:
             seen_here = (take(counts).copy(), take(self.state[pages]), take(self.heat[pages]))
             drawn.append((*seen_here, block.start + places(len(counts), step, self.number)))
         taken, state, heat, index = (np.concatenate(column) for column in zip(*drawn, strict=True))
-        # Unknown pages have no heat that could have been right.
-        pages_by_heat = np.bincount(heat[state > 0], minlength=LEVELS).astype(np.float64)
-        seen = np.flatnonzero((taken > 0) & (state > 0))
-        heat, whose, weight = heat[seen], owner[index[seen]], taken[seen].astype(np.float64)
-        counts_by_heat = sums(heat, weight, LEVELS)
+        known = state > 0
+        seen = np.flatnonzero((taken > 0) & known)
+        whose, weight = owner[index[seen]], taken[seen].astype(np.float64)
         total = sums(whose, weight, len(levels))
-        hits = sums(whose, weight * (heat >= np.maximum(levels, 1)[whose]), len(levels))
+        hits = sums(whose, weight * (heat[seen] >= np.maximum(levels, 1)[whose]), len(levels))
         self.memory = self.memory.after(hits, total)
-        # What heat was worth before a hot set moved says nothing about what it is worth now.
-        kept = Forecast.none() if self.memory.began.any() else self.forecast
-        self.forecast = kept.after(pages_by_heat, counts_by_heat)
+        if self.memory.began.any():
+            # What heat said about a hot set that is no more is not what it says about another.
+            known &= ~self.memory.began[owner[index]]
+            seen = seen[~self.memory.began[whose]]
+        # Unknown pages have no heat that could have been right.
+        pages_by_heat = np.bincount(heat[known], minlength=LEVELS).astype(np.float64)
+        counts_by_heat = sums(heat[seen], taken[seen].astype(np.float64), LEVELS)
+        self.forecast = self.forecast.after(pages_by_heat, counts_by_heat)
 
 
 class _Update:

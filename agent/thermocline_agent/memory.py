@@ -17,6 +17,8 @@ import numpy as np
 from thermocline_agent.extent import F64, U8, Mask
 
 LONGEST = 4
+# From so many rounds on, an owner's pages can be told apart, more or less.
+KNOWN = 4
 _FULL = 1 << LONGEST
 # From so many rounds on, an owner's pages had the time to be sorted by a full memory.
 SETTLED = 2 * _FULL
@@ -49,23 +51,22 @@ class Memory:
     def sized(self, owners: int) -> Memory:
         """The same for at least so many owners.
 
-        Who comes later starts with a long memory: a new page's heat starts from where the page stays anyway
-        (heat.py), so there is nothing to unlearn.
+        Who comes later starts as all do, with nothing to remember.
         """
         missing = owners - len(self.rounds)
         if missing <= 0:
             return self
         return Memory(
-            np.concatenate((self.rounds, np.full(missing, SETTLED, dtype=np.uint8))),
+            np.concatenate((self.rounds, np.zeros(missing, dtype=np.uint8))),
             np.concatenate((self.usual, np.full(missing, np.nan))),
             np.concatenate((self.shaken, np.zeros(missing, dtype=np.bool_))),
         )
 
     def without(self, owner: int) -> Memory:
         """The same, for an index that is given to a new owner."""
-        rounds, usual = self.rounds.copy(), self.usual.copy()
-        rounds[owner], usual[owner] = SETTLED, np.nan
-        return Memory(rounds, usual, self.shaken)
+        rounds, usual, shaken = self.rounds.copy(), self.usual.copy(), self.shaken.copy()
+        rounds[owner], usual[owner], shaken[owner] = 0, np.nan, False
+        return Memory(rounds, usual, shaken)
 
     @property
     def shifts(self) -> U8:

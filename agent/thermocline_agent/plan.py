@@ -19,7 +19,7 @@ import numpy as np
 from thermocline_agent import activity, cuts
 from thermocline_agent.candidates import Pages, Rest, Search
 from thermocline_agent.choice import Bounds, Choice, choose
-from thermocline_agent.extent import F64, I64, Tier
+from thermocline_agent.extent import F64, I64, Tier, sums
 from thermocline_agent.guards import Verdict, Why, few_returned, judge
 from thermocline_agent.heat import HOTTEST, Pace
 from thermocline_agent.history import History
@@ -34,6 +34,7 @@ from thermocline_agent.shares import (
     Thresholds,
     parties,
     residency,
+    surely_more,
     thresholds,
 )
 from thermocline_agent.snapshot import Snapshot
@@ -75,8 +76,9 @@ def plan_round(snapshot: Snapshot, settings: Settings, history: History, now: fl
     room, deficit = _free(snapshot, settings)
     tiered = sharing.of_owner[(sharing.of_owner == POOL) | (sharing.of_owner > SINKING)]
     pool_owners = int(np.count_nonzero(sharing.weight[tiered] == 0))
-    capacity = _capacity(found.histogram, room - deficit)
-    limits = thresholds(found.histogram, sharing, capacity, pool_owners)
+    capacity = _capacity(found.histogram.sum(axis=2).T, room - deficit)
+    sharing = sharing.fitting(capacity)
+    limits = thresholds(found.histogram, sharing, capacity, pool_owners, found.step)
     party = sharing.of_owner
     levels = np.where(party == NOBODY, 0, np.minimum(limits.sink[party], HOTTEST))
     plan = Plan(
@@ -91,14 +93,15 @@ def plan_round(snapshot: Snapshot, settings: Settings, history: History, now: fl
     worth = Worth.of(snapshot.heat, settings, owners)
     if not verdict.move or worth is None:
         return plan
-    search = Search(snapshot, settings, sharing, limits, history.refusals.waiting(now))
+    search = Search(snapshot, settings, sharing, limits, worth, history.refusals.waiting(now))
     rested = activity.aged(settings.rounds(settings.rest_seconds), tick)
     resting = history.moved_into(owners, now - settings.rest_seconds) > 0
-    rests = [Rest(rested, resting[tier], recent, lately[tier]) for tier in Tier]
+    mostly = lately & (arrivals * 2 >= found.young)
+    rests = [Rest(rested, resting[tier], recent, lately[tier], mostly[tier]) for tier in Tier]
     pins = bool(found.histogram[PINNED, Tier.SLOW].any())
     sinks = bool(found.histogram[SINKING, Tier.FAST].any())
     eager = worth.unsure()
-    over = found.surely_more(found.histogram[:, Tier.FAST].sum(axis=1), sharing.maximum)
+    over = bool(surely_more(found.histogram[:, Tier.FAST].sum(axis=1), sharing.maximum, found.step).any())
     freed = room > 0 or over or found.sinks
     cut = cuts.least(found.histogram, sharing, limits, eager, room=freed)
     if not verdict.promote:
@@ -161,13 +164,19 @@ def _free(snapshot: Snapshot, settings: Settings) -> tuple[int, int]:
     return max(0, free - until), 0
 
 
-def _capacity(histogram: F64, change: int) -> float:
+def _by_party(resident: I64, sharing: Parties) -> F64:
+    """Pages by tier and party, from pages by tier and owner."""
+    taking_part = np.flatnonzero(sharing.of_owner != NOBODY)
+    whose, parties = sharing.of_owner[taking_part], len(sharing.minimum)
+    return np.array([sums(whose, pages[taking_part], parties) for pages in resident])
+
+
+def _capacity(pages: F64, change: int) -> float:
     """How many pages of Tier's rules fit into fast memory: what they have, what is free, what pins leave of
-    it, and what would rather sink.
+    it, and what would rather sink. `pages` by tier and party.
     """
-    fast = histogram[:, Tier.FAST].sum(axis=1)
-    pinned = histogram[PINNED, Tier.SLOW].sum()
-    return float(fast.sum() - fast[PINNED] + change - pinned)
+    fast = pages[Tier.FAST]
+    return float(fast.sum() - fast[PINNED] + change - pages[Tier.SLOW, PINNED])
 
 
 def _bounds(
@@ -184,10 +193,11 @@ def _bounds(
     whose = sharing.owner_of[sharing.sharing]
     if len(whose):
         # Thresholds may come from a sample; that a minimum or a maximum is kept may not.
-        resident = residency(snapshot.layout, snapshot.owner, owners)[:, whose]
-        exact = sharing.with_amounts(
-            settings.rules, snapshot.rule_of, np.concatenate(([0, 0, 0], resident.sum(axis=0)))
-        )
+        everybody = residency(snapshot.layout, snapshot.owner, owners)
+        by_party = _by_party(everybody, sharing)
+        exact = sharing.with_amounts(settings.rules, snapshot.rule_of, by_party.sum(axis=0))
+        exact = exact.fitting(_capacity(by_party, free[0] - free[1]))
+        resident = everybody[:, whose]
         minimum, maximum = exact.minimum[sharing.sharing], exact.maximum[sharing.sharing]
         most_down[whose] = np.where(minimum > 0, resident[Tier.FAST] - minimum, np.inf)
         maximum = np.where(limits.kept[sharing.sharing], minimum, maximum)

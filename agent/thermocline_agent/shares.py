@@ -36,6 +36,13 @@ class Parties:
     maximum: F64
     weight: F64
 
+    def fitting(self, capacity: float) -> Parties:
+        """The same, with minimums that fit into so many pages: where they are too many together, all shrink alike."""
+        together = float(self.minimum.sum())
+        if together <= max(capacity, 0.0):
+            return self
+        return replace(self, minimum=np.floor(self.minimum * (max(capacity, 0.0) / together)))
+
     @property
     def sharing(self) -> slice:
         """The parties that have a share of their own."""
@@ -139,12 +146,23 @@ def divide(capacity: float, minimum: F64, demand: F64, weight: F64) -> F64:
     return minimum + given
 
 
-def thresholds(histogram: NDArray[Any], sharing: Parties, capacity: float, pool_owners: int) -> Thresholds:
+def surely_more(pages: F64, most: F64, step: int) -> Mask:
+    """Which counts are above their bounds by more than chance explains: of a sample, each page of which stands for
+    `step`.
+    """
+    chance = 3 * np.sqrt(step * pages) if step > 1 else np.zeros(len(pages))
+    found: Mask = pages - chance > most
+    return found
+
+
+def thresholds(
+    histogram: NDArray[Any], sharing: Parties, capacity: float, pool_owners: int, step: int = 1
+) -> Thresholds:
     """The heat from which each party's pages belong in fast memory.
 
     `histogram`: pages by party, tier and heat, shape (parties, 2, 256). `capacity`: how many pages of all
-    parties but PINNED fit. A threshold is the heat of the last page that fits: pages of just that heat are on
-    both sides.
+    parties but PINNED fit, minimums at least. `step`: how many pages each one counted stands for. A threshold is
+    the heat of the last page that fits: pages of just that heat are on both sides.
     """
     # counts[p, t]: pages of party p with heat t or more.
     counts = histogram.sum(axis=1)[:, ::-1].cumsum(axis=1)[:, ::-1]
@@ -175,10 +193,12 @@ def thresholds(histogram: NDArray[Any], sharing: Parties, capacity: float, pool_
     same = by_heat[target[by_heat] == counts[by_heat, level]]
     levels[same] = level
     levels[[PINNED, SINKING]] = 0
-    # What an owner has beyond its minimum it has by heat, and holds against others only by heat.
+    # What an owner has beyond its minimum it has by heat, and holds against others only by heat. One that has no
+    # more than that exchanges pages only with itself.
     kept = np.zeros(len(counts), dtype=np.bool_)
     kept[by_heat] = levels[by_heat] < level
-    return Thresholds(levels, np.where(kept, level, levels).astype(np.int16), level, kept)
+    surplus = kept & surely_more(histogram[:, Tier.FAST].sum(axis=1), sharing.minimum, step)
+    return Thresholds(levels, np.where(surplus, level, levels).astype(np.int16), level, kept)
 
 
 def _last(counts: NDArray[Any], pages: Any) -> NDArray[np.int64]:

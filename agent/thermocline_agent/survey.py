@@ -35,11 +35,6 @@ class Survey:
     sinks: bool
     step: int
 
-    def surely_more(self, pages: F64, most: F64) -> bool:
-        """Whether any of these counts is above its bound by more than what a sample's chance explains."""
-        chance = 3 * np.sqrt(self.step * pages) if self.step > 1 else np.zeros(len(pages))
-        return bool((pages - chance > most).any())
-
 
 def survey(
     snapshot: Snapshot, settings: Settings, sharing: Parties, arrivals: I64, settled: Mask, tick: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from thermocline_agent import activity
+from thermocline_agent.memory import KNOWN
 from thermocline_agent.settings import (
     PAGE_BYTES,
     Amount,
@@ -107,4 +108,4 @@ def rounds_to_tell(settings: Settings) -> int:
     movers = [rule for rule in settings.rules if rule.placement is not Placement.IGNORE]
     hot = max((rule.hot_rounds for rule in movers), default=1)
     cold = max((settings.rounds(rule.cold_after_seconds) for rule in movers), default=1)
-    return 1 + max(hot, cold)
+    return 1 + max(hot, cold, KNOWN)

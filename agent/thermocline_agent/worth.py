@@ -6,7 +6,8 @@ access to slow memory takes longer. It must be more than two moves cost, and a g
 page brings: pages that are nearly alike would be sorted for ever.
 
 A forecast is right on average, and wrong for many a page. Where that must not be, heats must also differ by
-so many standard deviations. The variance of a count is as large as its mean; but its square root has the same
+so many standard deviations. And a page that has just arrived in fast memory does not make way for another unless it
+is surely colder than its threshold. The variance of a count is as large as its mean; but its square root has the same
 variance everywhere, a quarter, and so has the arc sine of the root of a share of rounds (Bartlett 1936,
 Anscombe 1948). Those are compared.
 """
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from thermocline_agent.extent import F64, I64, Mask
 from thermocline_agent.heat import HOTTEST, Heat
-from thermocline_agent.memory import LONGEST, SETTLED
+from thermocline_agent.memory import KNOWN, LONGEST, SETTLED
 from thermocline_agent.settings import Settings
 
 
@@ -31,7 +32,8 @@ class Worth:
     that pay for one page's move. `hysteresis`: which part of the hotter page's counts the difference must be.
     `scores`: heat in standard deviations of the difference of two, by log2 of the memory's length, shape (5,
     256). `length`: that of each owner, `settled`: whether its pages had the time to be sorted, and `sure`:
-    how many standard deviations are asked of them; all of shape (owners,). `full`: see Observation.
+    how many standard deviations are asked of them; `new`: whose pages cannot be told apart yet; all of shape (owners,).
+    `beyond_doubt`: standard deviations for all of them. `full`: see Observation.
     """
 
     counts: F64
@@ -41,6 +43,8 @@ class Worth:
     length: I64
     settled: Mask
     sure: F64
+    beyond_doubt: float
+    new: Mask
     full: int | None
 
     @staticmethod
@@ -68,12 +72,23 @@ class Worth:
         memory = heat.memory.sized(owners)
         settled = memory.rounds[:owners] >= SETTLED
         sure = np.where(memory.shaken[:owners], 0.0, costs.sure)
+        new = (memory.rounds[:owners] < KNOWN) & ~memory.shaken[:owners]
         length = memory.shifts[:owners].astype(np.int64)
-        return Worth(counts, one_move, costs.hysteresis, scores, length, settled, sure, heat.full)
+        return Worth(
+            counts, one_move, costs.hysteresis, scores, length, settled, sure, costs.sure, new, heat.full
+        )
 
     def unsure(self) -> Worth:
         """The same, but of those whose pages had the time to be sorted nobody is asked to be sure."""
         return replace(self, sure=np.where(self.settled, 0.0, self.sure))
+
+    def surely(self, hot: NDArray[Any], cold: NDArray[Any], owner: NDArray[Any]) -> Mask:
+        """Whether pages as hot as `hot`, of `owner`, are hotter than those as hot as `cold` beyond doubt. All of one
+        shape.
+        """
+        length = self.length[owner]
+        differ: Mask = self.scores[length, hot] - self.scores[length, cold] >= self.beyond_doubt
+        return differ
 
     def used(self, heat: NDArray[Any], rounds: int) -> F64:
         """How probably pages of these heats will be seen accessed in any of so many rounds."""

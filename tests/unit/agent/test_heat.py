@@ -14,7 +14,7 @@ from thermocline_agent import heat as module
 from thermocline_agent.extent import BLOCK_PAGES, I64, U8, Layout, Span, Tier
 from thermocline_agent.forecast import Forecast
 from thermocline_agent.heat import HOTTEST, Heat, Pace
-from thermocline_agent.memory import LONGEST, SETTLED, Memory
+from thermocline_agent.memory import LONGEST, Memory
 from thermocline_agent.observation import AccessBits, Regions, Samples
 from thermocline_agent.ownership import Ownership
 
@@ -211,10 +211,12 @@ def test_little_evidence_is_no_judgement() -> None:
     assert run(Memory.of(2), [0.1] * 20 + [0.03], total=100)[1] == []
 
 
-def test_newcomers_have_nothing_to_unlearn() -> None:
-    memory = Memory.of(2).sized(4)
-    assert memory.rounds.tolist() == [0, 0, SETTLED, SETTLED]
-    assert memory.without(1).rounds[1] == SETTLED
+def test_newcomers_have_nothing_to_remember() -> None:
+    memory, _ = run(Memory.of(2), [0.8] * 20 + [0.1] * 3)
+    assert memory.sized(4).rounds.tolist() == [*memory.rounds.tolist(), 0, 0]
+    assert memory.shaken[1]
+    another = memory.without(1)
+    assert (another.rounds[1], another.shaken[1]) == (0, False)
 
 
 def test_a_forecast_is_the_mean_count_of_each_heat() -> None:

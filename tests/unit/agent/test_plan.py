@@ -22,6 +22,7 @@ from tests.unit.agent.machines import (
 from thermocline_agent.activity import AGE_SHIFT
 from thermocline_agent.guards import Pressure, Why
 from thermocline_agent.history import History
+from thermocline_agent.memory import Memory
 from thermocline_agent.moves import Plan, Reason
 from thermocline_agent.plan import plan_round
 from thermocline_agent.replay import Loop, Machine
@@ -44,7 +45,7 @@ def planned(case: Case, now: float = LONG) -> Plan:
     return plan_round(case.snapshot, case.settings, History.begin(0.0), now)
 
 
-HOT, COLD = (1, 200, BUSY), (1, 5, IDLE)
+HOT, COLD, NOBODYS = (1, 200, BUSY), (1, 5, IDLE), (0, 0, 0)
 POLICY = settings(Rule("all"))
 
 
@@ -181,6 +182,25 @@ def test_an_owner_below_its_minimum_gets_its_hottest_pages() -> None:
     assert plan.moves.pfn.tolist() == [1002, 1000]
 
 
+def test_minimums_that_are_too_many_shrink_alike_and_each_owner_has_its_hottest_pages_there() -> None:
+    rules = (Rule("kept", fast_share=FastShare(Amount(pages=8), Amount(pages=8))),)
+    mixed = [(1, heat, BUSY) for heat in (220, 210, 200, 60, 50, 40)]
+    even = [(2, 100, BUSY)] * 6
+    case = snapshot([NOBODYS], mixed + even, rule_of=[-1, 0, 0], free_fast=6)
+    plan = plan_round(case, settings(*rules), History.begin(0.0), LONG)
+    assert plan.moves.pfn.tolist()[:3] == [1000, 1001, 1002]
+    assert np.bincount(plan.moves.owner).tolist() == [0, 3, 3]
+    # Each exchanges its own pages, and does not take the other's.
+    case = snapshot(
+        [mixed[0], *mixed[3:5], *even[:3]], [*mixed[1:3], mixed[5], *even[3:]], rule_of=[-1, 0, 0]
+    )
+    plan = plan_round(case, settings(*rules), History.begin(0.0), LONG)
+    assert plan.moves.pfn.tolist() == [102, 101, 1000, 1001]
+    # Pages that are nearly alike stay, however cold all of the owner's are beside the other's.
+    case = snapshot([*mixed[3:], *even[:3]], [(1, 62, BUSY)] * 3 + even[3:], rule_of=[-1, 0, 0])
+    assert len(plan_round(case, settings(*rules), History.begin(0.0), LONG).moves) == 0
+
+
 def test_nobody_has_more_than_the_maximum() -> None:
     rules = (Rule("hog", fast_share=FastShare(maximum=Amount(share=0.5))), Rule("all"))
     hog, other = (1, 240, BUSY), (2, 100, BUSY)
@@ -227,6 +247,36 @@ def test_moved_pages_rest() -> None:
     case = snapshot([(1, 5, young | 18)], [(1, 240, young | 12)])
     for later, moves in ((20, 0), (31, 2)):
         assert len(plan_round(case, policy, history, LONG + later).moves) == moves
+
+
+def test_a_page_that_has_just_come_is_not_exchanged_before_it_is_surely_cold() -> None:
+    policy = settings(rest_seconds=0.0)
+    history = History.begin(0.0)
+    first = plan_round(snapshot([COLD] * 4, [HOT] * 4), policy, history, LONG)
+    history = history.after(first, first.moves.node, policy, LONG)
+    new = 3 << AGE_SHIFT | 12
+    hot, lukewarm = [(1, 100, BUSY)] * 4, [(1, 60, new)] * 4
+    for later, moves in ((10, 0), (70, 8)):
+        assert len(plan_round(snapshot(lukewarm, hot), policy, history, LONG + later).moves) == moves
+    assert len(plan_round(snapshot([(1, 5, new)] * 4, hot), policy, history, LONG + 10).moves) == 8
+    # Where most that is new was allocated, little of it has come from slow memory.
+    case = snapshot(lukewarm * 3, hot)
+    assert len(plan_round(case, policy, history, LONG + 10).moves) == 8
+
+
+def test_of_pages_alike_none_rises_until_the_next_rounds_have_told_them_apart() -> None:
+    slow = [HOT] * 8
+    for rounds, shaken, moves in ((1, False, 0), (3, False, 0), (4, False, 4), (1, True, 4)):
+        case = snapshot([NOBODYS], slow, free_fast=4)
+        case.heat.memory = Memory(
+            np.full(2, rounds, dtype=np.uint8), np.full(2, np.nan), np.full(2, shaken, dtype=np.bool_)
+        )
+        assert plan_round(case, POLICY, History.begin(0.0), LONG).moves.promoted_pages == moves
+    # Those that are hotter need not wait.
+    case = snapshot([NOBODYS], [*slow, (1, 220, BUSY), (1, 230, BUSY)], free_fast=4)
+    case.heat.memory = Memory(np.full(2, 1, dtype=np.uint8), np.full(2, np.nan), np.zeros(2, dtype=np.bool_))
+    plan = plan_round(case, POLICY, History.begin(0.0), LONG)
+    assert plan.moves.pfn.tolist() == [1009, 1008]
 
 
 def test_without_a_tier_nothing_moves() -> None:
