@@ -49,6 +49,10 @@ class Forecast:
         levels = np.minimum(np.arange(LEVELS) * factor, LEVELS - 1).astype(np.int64)
         return Forecast(sums(levels, self.pages, LEVELS), sums(levels, self.counts, LEVELS))
 
+    def counted(self, factor: float) -> Forecast:
+        """The same when all counts are multiplied by this."""
+        return Forecast(self.pages, self.counts * factor)
+
     def by_heat(self) -> F64 | None:
         """The count that a page of each heat has in an interval, on average, shape (256,), ascending; None
         while nothing is learnt. Levels that no page had are put between their neighbours.

@@ -106,6 +106,8 @@ class Heat:
         self.at = now
         self.number += 1
         self.accesses_per_count = observation.accesses_per_count
+        if self.full and observation.full:
+            self.forecast = self.forecast.counted(observation.full / self.full)
         self.full = observation.full
         self.memory = self.memory.sized(len(levels)) if self.number > 1 else Memory.of(len(levels))
         gone = len(self.memory.rounds) - len(levels)

@@ -34,13 +34,13 @@ def until(
     while True:
         try:
             report = rounds.run()
+            _told(report, sinks)
+            if enough(report):
+                return
+            due = max(due + _interval_seconds(rounds), clock.monotonic())
+            if not _waited(rounds, clock, due, reload):
+                return
         except Ended:
-            return
-        _told(report, sinks)
-        if enough(report):
-            return
-        due = max(due + _interval_seconds(rounds), clock.monotonic())
-        if not _waited(clock, due, reload):
             return
 
 
@@ -69,7 +69,7 @@ def _once(
     intervals = terms.rounds_to_tell(terms.planner_settings(settings, tracking.topology))
     for number in range(1, intervals + 1):
         _log.info("observing interval=%d of=%d seconds=%g", number, intervals, report.interval_seconds)
-        if not _waited(clock, clock.monotonic() + report.interval_seconds, reload):
+        if not _waited(rounds, clock, clock.monotonic() + report.interval_seconds, reload):
             return None
         report = rounds.run(moving=number == intervals)
     _told(report, sinks)
@@ -84,8 +84,17 @@ def _told(report: Report, sinks: Sequence[StatusSink]) -> None:
         sink.publish(report)
 
 
-def _waited(clock: Clock, due: float, reload: Callable[[], None]) -> bool:
-    """Wait until then; False when the agent shall end."""
+def _waited(rounds: Rounds, clock: Clock, due: float, reload: Callable[[], None]) -> bool:
+    """Wait until then, and look at memory in between as often as the source would; False when the agent shall end."""
+    began, looks = clock.monotonic(), rounds.looks
+    for number in range(1, looks):
+        if not _slept(clock, began + (due - began) * number / looks, reload):
+            return False
+        rounds.look()
+    return _slept(clock, due, reload)
+
+
+def _slept(clock: Clock, due: float, reload: Callable[[], None]) -> bool:
     while True:
         match clock.wait(due - clock.monotonic()):
             case Woken.ELAPSED:

@@ -20,7 +20,8 @@ from thermocline_agent.heat import Pace
 from thermocline_agent.parts import Parts
 from thermocline_agent.sighting import by_index
 from thermocline_agent.sources import pacing
-from thermocline_agent.sources.source import Observation
+from thermocline_agent.sources.idle_page import IdlePage
+from thermocline_agent.sources.source import Observation, Source
 from thermocline_agent.tracking import Tracking
 from thermocline_api.settings import Hotness
 from thermocline_kernel.arrays import U64
@@ -80,13 +81,22 @@ class Observer:
             with self.interruptible():
                 seen = source.observe()
         except KernelInterfaceError as err:
-            self.problems.append(f"{source.name}: {err}")
-            self.parts.failed("Source", source.name, str(err), now)
-            self.parts.drop_source()
+            self._lost(source, err, now)
             return Observed(gone)
         self.parts.worked("Source", source.name)
         seconds = 0.0 if self._shared else self._go_round(tracking, hotness)
         return Observed(gone, seen, seen.cpu_seconds + seconds)
+
+    def look(self, now: float) -> None:
+        """One of the source's looks before the interval's last."""
+        source = self.parts.source
+        if not isinstance(source, IdlePage):
+            return
+        try:
+            with self.interruptible():
+                source.look()
+        except KernelInterfaceError as err:
+            self._lost(source, err, now)
 
     def learn(
         self, tracking: Tracking, seen: Observation, levels: U8, pace: Pace, now: float
@@ -95,6 +105,11 @@ class Observer:
         heat, census = tracking.heat, tracking.census
         found, self._unit = by_index(seen, tracking.layout, census.tails, heat.number + 1, self._unit)
         return found if heat.observe(found, census.owner, now, levels=levels, pace=pace) else None
+
+    def _lost(self, source: Source, err: KernelInterfaceError, now: float) -> None:
+        self.problems.append(f"{source.name}: {err}")
+        self.parts.failed("Source", source.name, str(err), now)
+        self.parts.drop_source()
 
     def _begun(self, tracking: Tracking) -> None:
         """Another source's counts are of another kind: what was learnt of heat means nothing to it."""

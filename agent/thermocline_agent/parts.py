@@ -72,6 +72,11 @@ class Parts:
         """How many tools are connected to the feed socket."""
         return self._feed.senders if self._feed is not None else 0
 
+    @property
+    def looks(self) -> int:
+        """How often the source looks at memory in this interval: all but the last time when it is told to."""
+        return self.source.looks if isinstance(self.source, IdlePage) else 1
+
     def use_source(self, frames: Sequence[Frames], hotness: Hotness, now: float) -> bool:
         """Have a source observe these frames; whether it has just begun, so that there is nothing to observe yet."""
         self._listen(hotness, frames, now)

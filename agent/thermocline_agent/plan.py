@@ -96,8 +96,16 @@ def plan_round(snapshot: Snapshot, settings: Settings, history: History, now: fl
     search = Search(snapshot, settings, sharing, limits, worth, history.refusals.waiting(now))
     rested = activity.aged(settings.rounds(settings.rest_seconds), tick)
     resting = history.moved_into(owners, now - settings.rest_seconds) > 0
-    mostly = lately & (arrivals * 2 >= found.young)
-    rests = [Rest(rested, resting[tier], recent, lately[tier], mostly[tier]) for tier in Tier]
+    rests = [
+        Rest(
+            rested,
+            resting[tier],
+            recent,
+            lately[tier],
+            lately[tier] & (arrivals[tier] * 2 >= found.young[tier]),
+        )
+        for tier in Tier
+    ]
     pins = bool(found.histogram[PINNED, Tier.SLOW].any())
     sinks = bool(found.histogram[SINKING, Tier.FAST].any())
     eager = worth.unsure()

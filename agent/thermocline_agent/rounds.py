@@ -98,6 +98,15 @@ class Rounds:
         tracking = self._laid_out(facts.topology)
         return self._round(facts, settings, tracking, began, moving=moving)
 
+    @property
+    def looks(self) -> int:
+        """How often memory is looked at between the last round and the next, that one included."""
+        return self.parts.looks
+
+    def look(self) -> None:
+        """Look at memory before the next round does. Raises Ended."""
+        self.observer.look(self.clock.monotonic())
+
     def close(self) -> None:
         """Leave nothing running in the kernel."""
         self.parts.close()

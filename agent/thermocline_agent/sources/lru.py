@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from thermocline_kernel.arrays import U64, Mask
 from thermocline_kernel.kpage import PageFlag
@@ -23,7 +24,7 @@ def heads(flags: U64) -> Mask:
     return found
 
 
-def spread(flags: U64, values: Mask, known: Mask) -> None:
+def spread(flags: U64, values: NDArray[Any], known: Mask) -> None:
     """Give the tails of each large folio what its head has, in place. Folios whose head lies before are unknown."""
     tails = (flags & _TAIL) != 0
     edges = np.flatnonzero(tails[1:] ^ tails[:-1]) + 1

@@ -15,6 +15,7 @@ from thermocline_agent.frames import Frames, total_pages
 from thermocline_agent.sources import damon, lru
 from thermocline_agent.sources.counting import by_page, observation
 from thermocline_agent.sources.idle_page import IdlePage
+from thermocline_agent.sources.pacing import Pace
 from thermocline_agent.sources.referenced import Referenced, hint
 from thermocline_agent.sources.source import Scale, extents
 from thermocline_kernel.damon import Action, Range, TriedRegions
@@ -160,6 +161,30 @@ def test_idle_page_marks_looks_and_marks_again(machine: Host) -> None:
     assert bitmap.read_bytes() == marked
     source.stop()
     assert source.window == ()
+
+
+def test_idle_page_looks_more_than_once_where_it_may(machine: Host) -> None:
+    bitmap = machine.sys / "kernel/mm/page_idle/bitmap"
+    source = IdlePage(machine, 10.0, 0.1)
+    source.start([Frames(8, 128)])
+    assert source.looks == 4, "a fraction of what a second of CPU allows"
+    marked = bitmap.read_bytes()
+    # Page 10 is accessed all the time, and 12 for a moment; nobody owns the last.
+    for accessed in (0b101 << 10, 1 << 10, 1 << 10):
+        bitmap.write_bytes(trees.words([2**64 - 2**8 - accessed, 2**48 - 1]))
+        source.look()
+        assert bitmap.read_bytes() == marked
+    bitmap.write_bytes(trees.words([2**64 - 2**8 - (1 << 10), 2**48 - 1]))
+    told = source.observe()
+    assert (told.scale, told.full) == (Scale.SHARE, 4)
+    assert told.first_pfns.tolist() == [8, 10, 11, 12, 13]
+    assert told.pages.tolist() == [2, 1, 1, 1, 99]
+    assert told.counts.tolist() == [0, 4, 0, 1, 0]
+    # What was found is of one interval.
+    assert source.observe().full == 1
+    slow = IdlePage(machine, 10.0, 0.1, pace=Pace(1.0))
+    slow.start([Frames(8, 128)])
+    assert slow.looks == 1
 
 
 @pytest.mark.parametrize("path", ["sys/kernel/mm/page_idle/bitmap", "proc/kpageflags"])
