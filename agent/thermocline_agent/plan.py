@@ -204,11 +204,12 @@ def _bounds(
         everybody = residency(snapshot.layout, snapshot.owner, owners)
         by_party = _by_party(everybody, sharing)
         exact = sharing.with_amounts(settings.rules, snapshot.rule_of, by_party.sum(axis=0))
-        exact = exact.fitting(_capacity(by_party, free[0] - free[1]))
+        fitting = exact.fitting(_capacity(by_party, free[0] - free[1]))
         resident = everybody[:, whose]
         minimum, maximum = exact.minimum[sharing.sharing], exact.maximum[sharing.sharing]
-        most_down[whose] = np.where(minimum > 0, resident[Tier.FAST] - minimum, np.inf)
-        maximum = np.where(limits.kept[sharing.sharing], minimum, maximum)
+        # Where minimums are too many together, nobody loses what it has of its own.
+        most_down[whose] = np.where(minimum > 0, np.maximum(resident[Tier.FAST] - minimum, 0), np.inf)
+        maximum = np.where(limits.kept[sharing.sharing], fitting.minimum[sharing.sharing], maximum)
         most_up[whose] = np.where(maximum > resident[Tier.FAST], maximum - resident[Tier.FAST], 0)
         most_up[whose] = np.minimum(most_up[whose], exact.maximum[sharing.sharing] - resident[Tier.FAST])
     if settings.limits.pod_bytes_per_minute is not None:

@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 
 from tests.unit.agent.benches import HOT_PAGES, INTERVAL, SETTINGS, START, Bench, made, status
-from tests.unit.agent.rounds import HOT, plant, write
+from tests.unit.agent.rounds import HOT, PAGES, plant, write
 from thermocline_agent.assignment import Pod
 from thermocline_agent.clock import Woken
 from thermocline_agent.engines.engine import Result
+from thermocline_agent.heat import HOTTEST
 from thermocline_agent.loop import loop, once
+from thermocline_agent.probe import Capability
 from thermocline_api.conditions import Status, find
 from thermocline_api.node import AgentMode, NodeCondition
 from thermocline_api.rule import Rule
-from thermocline_api.settings import Guards, KernelTiering, Mode
+from thermocline_api.settings import Guards, Hotness, KernelTiering, Mode, Source
 
 
 @pytest.fixture
@@ -264,6 +266,37 @@ def test_the_loop_ends_when_it_is_told_to(bench: Bench) -> None:
     loop(bench.rounds, [bench], bench.time, lambda: reloads.append(1))
     assert [each.last.number for each in bench.told] == [1, 2, 3]
     assert reloads == [1]
+
+
+def test_between_rounds_memory_is_looked_at_as_often_as_is_allowed(bench: Bench) -> None:
+    bitmap = bench.host.sys / "kernel/mm/page_idle/bitmap"
+    bitmap.parent.mkdir(parents=True)
+    bitmap.write_bytes(bytes(2 * PAGES // 8))
+    bench.rounds.parts.capabilities += (Capability("Source", "IdlePage", True, "", ""),)
+    hotness = Hotness((Source.IDLE_PAGE,), INTERVAL, 0.1)
+    bench.policy.settings = replace(SETTINGS, hotness=hotness)
+    begins = bench.time.seconds
+    waits: list[float] = []
+    wait = bench.time.wait
+
+    def noted(seconds: float) -> Woken:
+        woken = wait(seconds)
+        waits.append(bench.time.seconds - begins)
+        # Whatever is marked is accessed at once.
+        bitmap.write_bytes(bytes(2 * PAGES // 8))
+        if len(waits) == 6:
+            bitmap.unlink()
+        return woken
+
+    bench.time.wait = noted  # type: ignore[method-assign]
+    bench.time.ends_at = begins + 2.5 * INTERVAL
+    loop(bench.rounds, [bench], bench.time, lambda: None)
+    assert waits == [2.5, 5.0, 7.5, 10.0, 12.5, 15.0, 17.5, 20.0, 30.0]
+    assert bench.rounds.tracking is not None
+    assert bench.rounds.tracking.heat.full == 4
+    assert bench.rounds.tracking.heat.heat[HOT_PAGES[0]] == HOTTEST
+    # The look that failed ended the source, and the next round says so.
+    assert any("IdlePage" in problem for problem in bench.told[-1].problems)
 
 
 def test_once_waits_until_it_can_tell_and_moves_once(bench: Bench) -> None:
