@@ -66,7 +66,8 @@ BENCHMARKS: Final = MappingProxyType(
 
 # The group of all workloads that are played in nodes.
 PLACEMENT: Final = "placement"
-# What is measured in a hurry when nobody names anything: of each group what answers most in a minute or two.
+# What is measured in a hurry when nobody names anything: of each group, but for a
+# cluster, what answers most in a minute or two.
 QUICK: Final = ("move_tax", "damon_ratio", "translation_saved", "scan_tax", "simulation", "steady", "zipf")
 
 

@@ -119,9 +119,9 @@ def test_names_are_benchmarks_workloads_and_groups() -> None:
     assert chosen([]) == Chosen(list(BENCHMARKS), list(WORKLOADS))
     quick = chosen([], quick=True)
     assert {*quick.benchmarks, *quick.workloads} == set(QUICK)
-    assert {BENCHMARKS[name].group for name in quick.benchmarks} == {
-        each.group for each in BENCHMARKS.values()
-    }
+    # A cluster is up in no minute or two.
+    measured = {each.group for each in BENCHMARKS.values()} - {"install"}
+    assert {BENCHMARKS[name].group for name in quick.benchmarks} == measured
     assert not {*BENCHMARKS, *(each.group for each in BENCHMARKS.values())} & {*WORKLOADS, PLACEMENT}
 
 
