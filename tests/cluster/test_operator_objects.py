@@ -111,7 +111,7 @@ def test_a_policy_that_makes_no_sense_keeps_no_other_from_being_served(
 ) -> None:
     manifests: list[dict[str, Any]] = [
         {"metadata": {"name": "of-text"}, "spec": "text"},
-        {"metadata": {"name": "of-numbers"}, "spec": {"mode": 5, "priority": 900}},
+        {"metadata": {"name": "of-words"}, "spec": {"mode": "Nonsense", "priority": 900}},
     ]
     write_past_validation(objects, "memorytierpolicies", manifests)
     log = tmp_path / "operator.log"
@@ -120,10 +120,11 @@ def test_a_policy_that_makes_no_sense_keeps_no_other_from_being_served(
         audit.mark()
         objects.policy("default", rollout=FAST)
         objects.wait_ready("default")
-        objects.wait("it says so", lambda: objects.status("of-numbers").get("phase") == "Invalid")
+        objects.wait("it says so", lambda: objects.status("of-words").get("phase") == "Invalid")
     assert audit.writes_by_name("memorytiernodes") == dict.fromkeys(NODES, 1)
     assert {each["spec"]["policy"] for each in objects.tier_nodes().values()} == {"default"}
-    for name in ("of-text", "of-numbers"):
+    # The API server itself can give no status to one whose spec is no object.
+    for name in ("of-text", "of-words"):
         assert f"MemoryTierPolicy {name} makes no sense" in log.read_text()
 
 
