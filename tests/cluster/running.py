@@ -80,14 +80,28 @@ class Cluster:
         """What a command prints on a node."""
         return self.lab("console", node, "--", *words).text
 
-    def run(self, name: str, node: str, program: str, *, ready: bool = False) -> None:
+    def run(
+        self,
+        name: str,
+        node: str,
+        program: str,
+        *,
+        ready: bool = False,
+        namespace: str = "default",
+        labels: str | None = None,
+    ) -> None:
         """Start a pod that runs a Python program on a node, once; wait until it has ended, or is running."""
         overrides = json.dumps(_override(name, node, program))
-        self.kubectl("run", name, f"--image={IMAGE}", "--restart=Never", f"--overrides={overrides}")
+        words = ["-n", namespace, f"--overrides={overrides}"]
+        if labels is not None:
+            words.append(f"--labels={labels}")
+        self.kubectl("run", name, f"--image={IMAGE}", "--restart=Never", *words)
         if ready:
-            self.wait(
-                lambda: self.get("pod", name)["status"]["phase"] == "Running", f"pod {name} on {node}", 240
-            )
+
+            def is_running() -> bool:
+                return bool(self.get("pod", name, "-n", namespace)["status"]["phase"] == "Running")
+
+            self.wait(is_running, f"pod {name} on {node}", 240)
         else:
             self.wait_until_over(name)
 

@@ -72,16 +72,16 @@ class Stage:
     cluster: Cluster
     nodes: Sequence[str] = ("patched", "stock")
 
-    def install(self, *values: str) -> None:
+    def install(self, *values: str, chart: Path = CHART) -> None:
         """Install the chart, or upgrade it, and wait until its pods are ready."""
-        done = self.try_to_install(*values, timeout="15m")
+        done = self.try_to_install(*values, timeout="15m", chart=chart)
         assert done.status == 0, done.err
 
-    def try_to_install(self, *values: str, timeout: str) -> Ended:
+    def try_to_install(self, *values: str, timeout: str, chart: Path = CHART) -> Ended:
         """The same, whatever comes of it in that time."""
         given = ("image.registry=thermocline.dev", "image.tag=dev", "image.pullPolicy=Never", *values)
         return self.cluster.lab(
-            "helm", "upgrade", "--install", "thermocline", str(CHART), "-n", SYSTEM, "--create-namespace",
+            "helm", "upgrade", "--install", "thermocline", str(chart), "-n", SYSTEM, "--create-namespace",
             "--set", ",".join(given), "--wait", "--timeout", timeout, timeout_seconds=1000,
         )  # fmt: skip
 
