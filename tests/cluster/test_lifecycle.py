@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.cluster.running import Cluster
-from tests.demo.stage import SECONDS, SYSTEM, Stage
+from tests.demo.stage import CHART, SECONDS, SYSTEM, Stage
 
 # Half an hour on two cores: `pytest -m long tests/cluster/test_lifecycle.py`.
 pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 MIB = 1 << 20
-HELD_BYTES = 40 * MIB
-RATE_BYTES = MIB // 4
+# What one minute may move of it: enough is left to move for as long as these tests take.
+PER_MINUTE_BYTES = 12 * MIB
+HELD_BYTES = 192 * MIB
 INTERVAL_SECONDS = 5
-# One interval's worth, or one folio of 2 MiB: thermocline_agent.budget.
-BUCKET_BYTES = max(RATE_BYTES * INTERVAL_SECONDS, 2 * MIB)
+# thermocline_agent.budget: a pod's bucket keeps one folio, and gets the rest of the minute's bytes by and by.
+KEPT_BYTES = 2 * MIB
+RATE_BYTES = (PER_MINUTE_BYTES - KEPT_BYTES) / 60
 HOLDS = f"""
 import time
 held = bytearray(b"x" * {HELD_BYTES})
@@ -34,7 +42,7 @@ POLICY: dict[str, Any] = {
     "spec": {
         "mode": "Enforce",
         "hotness": {"sources": ["IdlePage", "Damon"], "interval": f"{INTERVAL_SECONDS}s", "cpuLimit": "1"},
-        "migration": {"demoteBandwidth": str(RATE_BYTES)},
+        "migration": {"perPodPerMinute": str(PER_MINUTE_BYTES)},
         "guards": {"memoryPressure": {"someAvg60": "10000bp", "fullAvg10": "10000bp"}},
         "rules": [
             {"name": "held", "podSelector": {"matchLabels": {"run": "held"}}, "placement": "PreferSlow"}
@@ -44,11 +52,29 @@ POLICY: dict[str, Any] = {
 }
 
 
+def previous_chart(folder: Path) -> Path:
+    """The chart as an earlier release might have been: of a lower version, its CRD without a column."""
+    chart = shutil.copytree(CHART, folder / "previous", symlinks=False)
+    about = chart / "Chart.yaml"
+    about.write_text(re.sub(r"(?m)^version: .*", "version: 0.0.9", about.read_text()))
+    file = chart / "files/memorytierpolicies.yaml"
+    crd = yaml.safe_load(file.read_text())
+    del crd["spec"]["versions"][0]["additionalPrinterColumns"][-1]
+    file.write_text(yaml.safe_dump(crd))
+    return chart
+
+
+def columns(stage: Stage) -> list[str]:
+    """The columns of `kubectl get mtp`."""
+    crd = stage.cluster.get("crd", "memorytierpolicies.thermocline.dev")
+    return [each["name"] for each in crd["spec"]["versions"][0]["additionalPrinterColumns"]]
+
+
 @pytest.fixture(scope="module")
-def stage(cluster: Cluster) -> Iterator[Stage]:
-    """A cluster with the chart installed, and a pod that holds memory on the patched node."""
+def stage(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A cluster with an earlier chart installed, and a pod that holds memory on the patched node."""
     found = Stage(cluster)
-    found.install()
+    found.install(chart=previous_chart(tmp_path_factory.mktemp("chart")))
     cluster.run("held", "patched", HOLDS, ready=True)
     yield found
     cluster.kubectl("delete", "pod", "held", "--wait=false")
@@ -62,7 +88,7 @@ def moved_bytes(stage: Stage) -> int:
 
 def agent_pods(stage: Stage) -> dict[str, Any]:
     """The agents' pods by node."""
-    found = stage.cluster.get("pods", "-n", SYSTEM, "-l", "app.kubernetes.io/component=agent")["items"]
+    found = stage.cluster.get("pods", "-n", SYSTEM, "-l", "app.kubernetes.io/name=thermocline-agent")["items"]
     return {pod["spec"]["nodeName"]: pod for pod in found if "deletionTimestamp" not in pod["metadata"]}
 
 
@@ -72,19 +98,28 @@ def reports(stage: Stage, node: str, since: int) -> bool:
     return bool(0 < rounds < since)
 
 
+def started(pod: Any) -> float:
+    """When a pod's container started, in seconds since 1970; the API server has whole ones."""
+    at = pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"]
+    return datetime.fromisoformat(at).timestamp()
+
+
 def test_an_upgrade_while_pages_move_spends_no_budget_twice(stage: Stage) -> None:
     cluster = stage.cluster
-    start = moved_bytes(stage)
-    began = time.monotonic()
     stage.apply(POLICY)
-    cluster.wait(lambda: moved_bytes(stage) - start > 2 * MIB, "pages to move", SECONDS)
-    before = agent_pods(stage)["patched"]["metadata"]["uid"]
+    cluster.wait(lambda: moved_bytes(stage) > KEPT_BYTES, "pages to move", SECONDS)
+    before = agent_pods(stage)["patched"]
+    assert moved_bytes(stage) <= RATE_BYTES * (time.time() + 1 - started(before))
+    old = columns(stage)
     stage.install("agent.podAnnotations.upgraded=yes")
-    assert agent_pods(stage)["patched"]["metadata"]["uid"] != before
+    # Its CRDs move with it.
+    assert len(columns(stage)) == len(old) + 1
+    after = agent_pods(stage)["patched"]
+    assert after["metadata"]["uid"] != before["metadata"]["uid"]
     between = moved_bytes(stage)
-    assert between - start <= BUCKET_BYTES + RATE_BYTES * (time.monotonic() - began)
-    cluster.wait(lambda: moved_bytes(stage) - between > 2 * MIB, "pages to move again", SECONDS)
-    assert moved_bytes(stage) - start <= BUCKET_BYTES + RATE_BYTES * (time.monotonic() - began)
+    cluster.wait(lambda: moved_bytes(stage) - between > KEPT_BYTES, "pages to move again", SECONDS)
+    # Its bucket was empty when it started.
+    assert moved_bytes(stage) - between <= RATE_BYTES * (time.time() + 1 - started(after))
 
 
 def test_an_image_that_is_missing_is_told_and_a_rollback_mends_it(stage: Stage) -> None:
@@ -127,22 +162,33 @@ def test_an_agent_that_is_out_of_memory_comes_back_and_pages_stay(stage: Stage) 
     assert cluster.get("pod", "held")["status"]["phase"] == "Running"
 
 
-def test_an_agent_that_is_evicted_is_replaced(stage: Stage) -> None:
+def test_an_agent_that_is_evicted_is_replaced(stage: Stage, tmp_path: Path) -> None:
     cluster = stage.cluster
     before = agent_pods(stage)["stock"]["metadata"]
-    cluster.kubectl("delete", "pod", before["name"], "-n", SYSTEM)
     rounds = stage.tier_node("stock")["status"]["counters"]["rounds"]
-    cluster.wait(lambda: "stock" in agent_pods(stage), "another", SECONDS)
-    assert agent_pods(stage)["stock"]["metadata"]["uid"] != before["uid"]
+    about = {"name": before["name"], "namespace": SYSTEM}
+    eviction = tmp_path / "eviction.json"
+    eviction.write_text(json.dumps({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": about}))
+    path = f"/api/v1/namespaces/{SYSTEM}/pods/{before['name']}/eviction"
+    cluster.kubectl("create", "--raw", path, "-f", str(eviction))
+
+    def replaced() -> bool:
+        now = agent_pods(stage).get("stock")
+        return now is not None and now["metadata"]["uid"] != before["uid"]
+
+    cluster.wait(replaced, "another", SECONDS)
     cluster.wait(partial(reports, stage, "stock", rounds), "its report", SECONDS)
 
 
 def test_a_node_that_is_drained_and_rebooted_keeps_its_agent(stage: Stage) -> None:
     cluster = stage.cluster
     rounds = stage.tier_node("stock")["status"]["counters"]["rounds"]
+    before = agent_pods(stage)["stock"]["metadata"]["uid"]
+    cluster.kubectl("cordon", "stock")
+    assert agent_pods(stage)["stock"]["metadata"]["uid"] == before
     cluster.kubectl("drain", "stock", "--ignore-daemonsets", "--delete-emptydir-data", "--force",
                     "--timeout=120s")  # fmt: skip
-    assert "stock" in agent_pods(stage)
+    assert agent_pods(stage)["stock"]["metadata"]["uid"] == before
     restarted = cluster.lab("cluster", "restart", "stock")
     assert restarted.status == 0, restarted.err
     cluster.kubectl("uncordon", "stock")
