@@ -14,8 +14,11 @@ from tests.bench.rows import Row
 from tests.bench.simulation.generator import SCENARIOS
 from tests.bench.simulation.measure import Result, run
 from tests.bench.simulation.observers import BITS, LONG_BITS, REGIONS, SAMPLES, SPARSE, Observer
+from tests.bench.simulation.start import STARTS, Started, started
 
 SEEDS: Final = (1, 2, 3, 4, 5)
+# How often access bits are read in an interval: by IdlePage where memory is large, and where it is small.
+LOOKS: Final = (1, 4)
 # Of what can be known from an observation, the part that the planner must get where a target cannot be reached.
 _OF_BEST: Final = 0.95
 
@@ -38,7 +41,26 @@ def measure(effort: Effort) -> Sequence[Row]:
     for scenario, observer, figures in _QUESTIONS:
         results = [run(SCENARIOS[scenario], observer, seed) for seed in seeds]
         found += [_row(figure, observer, results) for figure in figures]
+    for looks in LOOKS:
+        for name in STARTS:
+            found += _start_rows(name, looks, [started(name, looks, seed) for seed in seeds])
     return found
+
+
+def _start_rows(name: str, looks: int, runs: Sequence[Started]) -> list[Row]:
+    """Of programs that start in slow memory, seen so often an interval."""
+    capture, waste = _STARTS[name]
+    told: list[tuple[str, float, str, Callable[[Started], float]]] = [
+        (f"start_capture_{name}", 1.0, f">= {capture}", lambda run: run.capture),
+        (f"start_waste_{name}", 1.0, f"<= {waste}", lambda run: run.waste),
+        (f"start_ping_pong_{name}", 0.0, "<= 0.05", lambda run: run.ping_pong),
+    ]
+    rows = []
+    for metric, limit, target, of in told:
+        values = sorted(round(of(run), 4) for run in runs)
+        named = metric if looks == 1 else f"{metric}_{looks}_looks"
+        rows.append(Row(named, median(values), "ratio", limit, target, (values[0], values[-1])))
+    return rows
 
 
 def _row(figure: Figure, observer: Observer, results: Sequence[Result]) -> Row:
@@ -78,6 +100,15 @@ def _waste(name: str, target: float) -> Figure:
 _ADAPT: Final = Figure("adapt_intervals", "intervals", 1.0, "<= 2", lambda result: median(result.adapt))
 _THRASH: Final = Figure("ping_pong", "ratio", 0.0, "<= 0.05", lambda result: result.ping_pong)
 _FLOORS: Final = Figure("below_minimum", "intervals", 0.0, "<= 0", lambda result: result.below_minimum)
+
+# What is to be captured of a start, and how many pages may move for each that has to.
+_STARTS: Final = {
+    "zipf": (0.95, 1.1),
+    "shifting": (0.85, 1.6),
+    "scan": (0.9, 1.1),
+    "overflow": (0.9, 1.1),
+    "tenants": (0.9, 1.1),
+}
 
 _QUESTIONS: Final = (
     ("zipf", SAMPLES, (_capture("zipf", 0.95), _waste("static", 1.1))),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.bench.simulation import figures, measure
+from tests.bench.simulation import figures, measure, start
 from tests.bench.simulation.generator import FAST_PAGES, PAGES, SCENARIOS
 from tests.bench.simulation.observers import BITS, LONG_BITS, REGIONS, SAMPLES, SPARSE, Observer
 from tests.bench.simulation.policies import LeastRecentlyUsed, Threshold, best, exchanged
@@ -77,6 +77,23 @@ def test_arms_come_out_in_the_right_order(monkeypatch: pytest.MonkeyPatch) -> No
     assert 1.0 <= found.waste < 3
     again = measure.run(SCENARIOS["zipf"], SAMPLES, 1)
     assert again == found
+
+
+def test_a_start_is_from_slow_memory_and_repeats() -> None:
+    found = start.started("scan", 4, 1)
+    assert found.hits[0] < 0.5
+    assert found.needed == start.CAPACITY
+    assert 0.9 < found.capture < 1.01
+    assert found.moves >= start.CAPACITY
+    assert start.started("scan", 4, 1) == found
+
+
+def test_what_shifts_has_to_be_moved() -> None:
+    needed = {name: start.started(name, 1, 2).needed for name in ("zipf", "shifting")}
+    hot = int(0.8 * start.CAPACITY)
+    assert needed["zipf"] == start.CAPACITY
+    # Pages that are not hot are alike: none of them needs to move for another.
+    assert start.CAPACITY + hot < needed["shifting"] <= start.CAPACITY + 2 * hot
 
 
 def test_every_row_has_a_name_of_its_own() -> None:
