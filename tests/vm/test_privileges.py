@@ -64,14 +64,12 @@ def test_what_is_given_is_enough(found: tuple[str, Any]) -> None:
 def test_without_a_capability_what_needs_it_is_missing_and_says_so(found: tuple[str, Any]) -> None:
     kernel, cases = found
     lost = {name for name in cases if name.removeprefix("without ") in GIVEN}
-    assert lost == {"without SYS_ADMIN", "without PERFMON"}
+    assert lost == {"without SYS_ADMIN"}
     if kernel == "patched":
         assert missing(cases["without SYS_ADMIN"])["Engine PhysicalCall"] == "NotPermitted"
-    # The call is all that it is for: agent.capabilities can leave it out where no kernel has the call.
+    # Of what there is here the call is all that it is for: agent.capabilities can leave it out where no kernel has it.
     assert cases["without SYS_ADMIN"]["status"]["engine"] == "Damon"
     assert moved(cases["without SYS_ADMIN"])
-    # It is for PerfMem, which emulated CPUs do not have.
-    assert moved(cases["without PERFMON"])
 
 
 def test_without_a_mount_nothing_is_guessed(found: tuple[str, Any]) -> None:

@@ -2,10 +2,10 @@
 
     privileges.py CAPABILITIES
 
-CAPABILITIES are those that the chart gives, such as SYS_ADMIN,PERFMON. A container is made as a runtime makes it: PID,
-cgroup and mount namespaces of its own, a read-only root and /sys, and of the node what the chart mounts. For each case
-it prints what `thermocline-agent run --once` says, the status that it leaves, and what became of an idle service that
-its policy wants in slow memory.
+CAPABILITIES are those that the chart gives, separated by commas. A container is made as a runtime makes it: PID, cgroup
+and mount namespaces of its own, a read-only root and /sys, and of the node what the chart mounts. For each case it
+prints what `thermocline-agent run --once` says, the status that it leaves, and what became of an idle service that its
+policy wants in slow memory.
 """
 
 from __future__ import annotations
