@@ -31,6 +31,8 @@ _log: Final = logging.getLogger(__name__)
 # A decision may need what the one before has written: a revision, then nodes.
 _ONCE_ROUNDS: Final = 5
 _END_SECONDS: Final = 30.0
+_WATCHES_END_SECONDS: Final = 15.0
+_LOOK_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,29 +95,46 @@ def run(options: Options) -> None:
         "the lease": lambda: keeper.beat_at,
         "watches": lambda: watch.beat_at,
     }
-    with serving(options.listen, beats), _thread(keeper.run, keeper.stop), _thread(loop.run, loop.stop):
-        try:
-            asyncio.run(_watch(watch, options, ending))
-        except Exception as err:
-            raise Failed(f"the watches ended: {err!r}") from err
-        finally:
-            loop.stop()
-    reconciler.close()
-    _release(lease)
+    try:
+        with serving(options.listen, beats), _thread(keeper.run, keeper.stop), _thread(loop.run, loop.stop):
+            try:
+                # Not by asyncio.run, which would wait for the watches that kopf could not end.
+                asyncio.new_event_loop().run_until_complete(_watch(watch, options, ending))
+            except Exception as err:
+                raise Failed(f"the watches ended: {err!r}") from err
+    finally:
+        reconciler.close()
+        _release(lease)
     if ending.why is not None:
         raise Failed(str(ending.why)) from ending.why
 
 
 async def _watch(watch: Watch, options: Options, ending: _Ending) -> None:
+    """Watch until told to end. Raises what ended a watch, and RuntimeError when kopf does not end after that.
+
+    When one watch has failed kopf ends the others before it says so, and one that was about to ask again may have
+    missed it: then nothing is watched any more, or not all, and kopf waits for ever.
+    """
     # Without an identity kopf makes one of the user's name, and a pod's user need not have any. Its type is private.
     identity: Any = options.identity
-    await kopf.operator(
-        registry=watch.registry(),
-        identity=identity,
-        namespaces=[options.namespace],
-        standalone=True,
-        stop_flag=ending.flag(),
+    operator = asyncio.ensure_future(
+        kopf.operator(
+            registry=watch.registry(),
+            identity=identity,
+            namespaces=[options.namespace],
+            standalone=True,
+            stop_flag=ending.flag(),
+        )
     )
+    began, complete_at = False, time.monotonic()
+    while not (await asyncio.wait({operator}, timeout=_LOOK_SECONDS))[0]:
+        is_complete = watch.is_complete()
+        began = began or is_complete
+        if is_complete or not began:
+            complete_at = time.monotonic()
+        elif time.monotonic() - complete_at > _WATCHES_END_SECONDS:
+            raise RuntimeError("a watch has ended, and kopf has not: the log says why")
+    operator.result()
 
 
 def run_once(options: Options) -> int:
