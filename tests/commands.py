@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,11 +66,42 @@ def node(
 def node_python(
     program: Path, *arguments: str, options: str = "", share: Path | None = None, timeout_seconds: int = 300
 ) -> Ended:
-    """Run a Python program of this checkout in a new node, where the project's packages are installed."""
+    """Run a Python program of this checkout in a new node, where the project's packages are installed.
+
+    It finds modules of its own in the folder that is shared.
+    """
     return node(
-        "python3", "-c", program.read_text(), *arguments,
+        "env", "PYTHONPATH=/share", "python3", "-c", program.read_text(), *arguments,
         options=options, share=share, timeout_seconds=timeout_seconds,
     )  # fmt: skip
+
+
+# Runs commands one after the other, whatever becomes of each.
+_EACH = """
+import base64, json, subprocess, sys
+ended = {}
+for name, words in json.loads(sys.argv[1]).items():
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True)
+    ended[name] = done.returncode, *(base64.b64encode(each).decode() for each in (done.stdout, done.stderr))
+print(json.dumps(ended))
+"""
+
+
+def node_commands(
+    commands: Mapping[str, Sequence[str]],
+    *,
+    options: str = "",
+    share: Path | None = None,
+    timeout_seconds: int = 300,
+) -> dict[str, Ended]:
+    """Run some commands in one new node, one after the other; how each ended, by its name."""
+    ended = node(
+        "python3", "-c", _EACH, json.dumps(commands), options=options, share=share, timeout_seconds=timeout_seconds
+    ).json  # fmt: skip
+    return {
+        name: Ended(status, b64decode(out), b64decode(err).decode(errors="replace"))
+        for name, (status, out, err) in ended.items()
+    }
 
 
 def node_package(folder: Path, *arguments: str, options: str = "", timeout_seconds: int = 300) -> Ended:

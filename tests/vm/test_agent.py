@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.commands import node, node_python
+from tests.commands import node_python
 
 pytestmark = pytest.mark.vm
 
@@ -133,14 +133,6 @@ def test_it_ends_soon_reloads_and_keeps_a_policy_when_the_new_one_is_invalid(sha
     assert "the policy from before stays in force" in found["log"]
     assert any("stays in force" in problem for problem in found["state"]["problems"])
     assert found["state"]["status"]["policy"] == "lone"
-
-
-def test_a_node_without_slow_memory_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "policy.json").write_text(json.dumps(policy([WORK])))
-    found = node("thermocline-agent", "run", "--policy", "/share/policy.json", "--once",
-                 options="--no-slow", share=tmp_path)  # fmt: skip
-    assert found.status == 0
-    assert "NoSlowTier" in found.out.decode() + found.err
 
 
 def test_a_dry_run_prints_the_plan_and_moves_nothing(share: Path) -> None:

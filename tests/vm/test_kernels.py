@@ -48,10 +48,3 @@ def test_the_debug_kernel_checks_memory_and_locks() -> None:
     ).text.splitlines()
     assert told[-3:] == files
     assert any("KernelAddressSanitizer initialized" in line for line in told)
-
-
-def test_the_stock_kernel_is_debians() -> None:
-    release = node("uname", "-rv", options="--kernel stock --no-slow").text
-    assert "6.12." in release
-    assert "-amd64 " in release
-    assert "Debian" in release

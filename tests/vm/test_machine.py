@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.commands import Ended, node, node_package
+from tests.commands import Ended, node_package
 
 pytestmark = pytest.mark.vm
 
@@ -150,19 +150,3 @@ def test_damon_of_others_is_left_alone_and_ours_is_cleared_up(options: str) -> N
         assert faults["module source"] == "Busy"
     else:
         assert options == STOCK
-
-
-def test_slow_ram_is_told_by_its_figures() -> None:
-    found = node(
-        "thermocline-agent", "probe", "--json", options="--slow-ram 256M --memory 512M --cpus 1"
-    ).json
-    assert [(each["id"], each["tier"], each["readLatencyNanoseconds"]) for each in found["nodes"]] == [
-        (0, "Fast", 100), (1, "Slow", 250)
-    ]  # fmt: skip
-
-
-def test_without_slow_memory_the_probe_says_so() -> None:
-    done = node("thermocline-agent", "probe", options="--no-slow")
-    assert done.status == 1, done.err
-    assert "\n  NoSlowTier: no node is slow memory by " in done.out.decode()
-    assert "node 1" not in done.out.decode()

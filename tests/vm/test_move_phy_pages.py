@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.commands import node_python
+from tests.commands import Ended, node_commands, node_python
 
 pytestmark = pytest.mark.vm
 
@@ -62,8 +62,21 @@ def test_what_must_be_asked_for_moves_when_it_is_asked_for(patched: Any) -> None
     }
 
 
-def test_the_stock_kernel_does_not_have_the_call() -> None:
-    told = node_python(PROBE, options="--kernel stock --no-slow --cpus 1").json
+@pytest.fixture(scope="module")
+def stock() -> dict[str, Ended]:
+    commands = {"release": ["uname", "-rv"], "call": ["python3", "-c", PROBE.read_text()]}
+    return node_commands(commands, options="--kernel stock --no-slow --cpus 1")
+
+
+def test_the_stock_kernel_is_debians(stock: dict[str, Ended]) -> None:
+    release = stock["release"].text
+    assert "6.12." in release
+    assert "-amd64 " in release
+    assert "Debian" in release
+
+
+def test_the_stock_kernel_does_not_have_the_call(stock: dict[str, Ended]) -> None:
+    told = stock["call"].json
     # Whoever asks: nobody could use it here.
     for verdict, sentence in told["probes"].values():
         assert verdict == "NOT_IN_KERNEL"

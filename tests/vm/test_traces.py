@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from tests.commands import node as lab_node
 from tests.vm.test_agent import MEMORY, SERVICE, WORK, policy, share, told
 from thermocline_agent import trace_file
 from thermocline_agent.cli import main
@@ -60,13 +59,6 @@ def test_a_node_is_recorded_and_nothing_moves(share: Path, node: Any) -> None:
     assert len(huge) >= 8 * MIB / PAGE_BYTES
     assert len(huge) % 512 == 0
     assert numbers(node["log"])["work/huge"] in huge
-
-
-def test_without_slow_memory_there_is_nothing_to_record() -> None:
-    found = lab_node("thermocline-agent", "record", "-o", "/run/x.npz", options="--no-slow")
-    assert found.status == 1
-    assert "NoSlowTier" in found.err + found.out.decode()
-    assert "nothing can be recorded here" in found.err + found.out.decode()
 
 
 def numbers(log: str) -> dict[str, int]:
