@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -56,13 +58,32 @@ def run(helm: Path, *words: str | Path) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
 
 
-def render(helm: Path, values: Sequence[str], *words: str) -> str:
+def render(helm: Path, values: Sequence[str], *words: str, chart: Path = CHART) -> str:
     sets = [word for value in values for word in ("--set", value)]
     done = run(
-        helm, "template", "thermocline", CHART, "-n", NAMESPACE, "--kube-version", "1.36.0", *sets, *words
+        helm, "template", "thermocline", chart, "-n", NAMESPACE, "--kube-version", "1.36.0", *sets, *words
     )
     assert done.status == 0, done.err
     return done.text
+
+
+class Strict(yaml.SafeLoader):
+    """YAML that has no key twice: kustomize and others refuse what has, where PyYAML takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        assert len(keys) == len(set(keys)), f"{node.start_mark}: a key stands twice in {keys}"
+        return super().construct_mapping(node, deep)
+
+
+def documents(text: str) -> list[str]:
+    """Manifests as they are written."""
+    return [each for each in re.split(r"^---$", text, flags=re.MULTILINE) if each.strip()]
+
+
+def objects_of(text: str) -> Iterator[Any]:
+    """Manifests as they are read. AssertionError when one has a key twice."""
+    return iter(yaml.load_all(text, Strict))
 
 
 @pytest.mark.parametrize("name", MATRIX)
@@ -76,11 +97,16 @@ def test_it_passes_helms_lint(helm: Path, name: str) -> None:
 def test_the_api_server_takes_what_it_renders(objects: Objects, helm: Path, name: str) -> None:
     objects.server.kubectl("create", "namespace", NAMESPACE)
     # The Prometheus operator's kinds are not known to this API server.
-    found = [
-        each for each in yaml.safe_load_all(render(helm, MATRIX[name])) if not is_prometheus_operators(each)
+    rendered = [
+        (text, each)
+        for text in documents(render(helm, MATRIX[name]))
+        for each in objects_of(text)
+        if not is_prometheus_operators(each)
     ]
+    found = [each for _, each in rendered]
     kinds = [each["kind"] for each in found]
-    manifests = yaml.safe_dump_all(found)
+    # As it is written: what was read and written again would have no faults of writing.
+    manifests = "---\n".join(text for text, _ in rendered)
     assert kinds.count("CustomResourceDefinition") == (0 if name == "no-crds" else 2)
     assert kinds.count("ValidatingAdmissionPolicy") == (0 if name == "closed" else 1)
     # They are there before `helm test` makes its pod, which is refused without.
@@ -119,19 +145,33 @@ def test_an_api_server_that_is_too_old_is_refused(helm: Path) -> None:
     assert ">=1.32.0-0" in done.err
 
 
+def test_pods_are_not_made_anew_for_a_new_version_of_the_chart_alone(helm: Path, tmp_path: Path) -> None:
+    shutil.copytree(CHART, tmp_path / "chart")
+    (described,) = objects_of((CHART / "Chart.yaml").read_text())
+    described |= {"version": "99.0.0", "appVersion": "99.0.0"}
+    (tmp_path / "chart/Chart.yaml").write_text(yaml.safe_dump(described))
+    old, new = (
+        [each for each in objects_of(render(helm, ("image.tag=dev",), chart=chart))
+         if each["kind"] in ("DaemonSet", "Deployment")]
+        for chart in (CHART, tmp_path / "chart")
+    )  # fmt: skip
+    assert [each["metadata"]["labels"]["helm.sh/chart"] for each in new] == ["thermocline-99.0.0"] * 2
+    assert [each["spec"] for each in new] == [each["spec"] for each in old]
+
+
 def is_prometheus_operators(manifest: Any) -> bool:
     found: bool = manifest["apiVersion"].startswith("monitoring.coreos.com/")
     return found
 
 
 def test_nothing_of_monitoring_is_installed_unless_asked_for(helm: Path) -> None:
-    found = list(yaml.safe_load_all(render(helm, ())))
+    found = list(objects_of(render(helm, ())))
     assert not any(is_prometheus_operators(each) for each in found)
     assert not any(each["kind"] == "ConfigMap" for each in found)
 
 
 def test_pod_monitors_select_the_pods_and_a_port_that_they_have(helm: Path) -> None:
-    found = list(yaml.safe_load_all(render(helm, MATRIX["monitored"])))
+    found = list(objects_of(render(helm, MATRIX["monitored"])))
     workloads = [each["spec"]["template"] for each in found if each["kind"] in ("DaemonSet", "Deployment")]
     monitors = [each for each in found if each["kind"] == "PodMonitor"]
     assert len(monitors) == len(workloads) == 2
@@ -147,7 +187,7 @@ def test_pod_monitors_select_the_pods_and_a_port_that_they_have(helm: Path) -> N
 
 
 def test_rules_and_dashboard_are_the_files(helm: Path) -> None:
-    found = list(yaml.safe_load_all(render(helm, MATRIX["monitored"])))
+    found = list(objects_of(render(helm, MATRIX["monitored"])))
     (rule,) = (each for each in found if each["kind"] == "PrometheusRule")
     assert rule["spec"] == yaml.safe_load(monitoring.RULES.read_text())
     (board,) = (each for each in found if each["kind"] == "ConfigMap")
@@ -157,7 +197,7 @@ def test_rules_and_dashboard_are_the_files(helm: Path) -> None:
 
 def test_crds_are_kept_unless_they_shall_go(helm: Path) -> None:
     for values, kept in ((MATRIX["defaults"], True), (MATRIX["crds-go"], False)):
-        for each in yaml.safe_load_all(render(helm, values)):
+        for each in objects_of(render(helm, values)):
             if each["kind"] == "CustomResourceDefinition":
                 assert ("helm.sh/resource-policy" in each["metadata"].get("annotations", {})) is kept
                 own = yaml.safe_load(
@@ -181,7 +221,7 @@ def _documented(page: str) -> set[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("component", ["agent", "operator"])
 def test_roles_are_what_the_pages_say(helm: Path, component: str) -> None:
-    objects = list(yaml.safe_load_all(render(helm, ())))
+    objects = list(objects_of(render(helm, ())))
     bound = {
         each["roleRef"]["name"]
         for each in objects
@@ -208,7 +248,7 @@ def installed(objects: Objects, helm: Path) -> Iterator[Objects]:
         "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding",
         "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
     }  # fmt: skip
-    found = [each for each in yaml.safe_load_all(render(helm, ())) if each["kind"] in wanted]
+    found = [each for each in objects_of(render(helm, ())) if each["kind"] in wanted]
     text = yaml.safe_dump_all(found)
     done = objects.server.kubectl("apply", "-f", "-", text=text)
     assert done.status == 0, done.err

@@ -6,10 +6,22 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
-{{- /* Of one component: (list . "agent"). These never change, for a selector cannot. */ -}}
+{{- /* Of one component: (list . "agent"). */ -}}
+{{- define "thermocline.component" -}}
+{{ include "thermocline.labels" (index . 0) }}
+app.kubernetes.io/name: thermocline-{{ index . 1 }}
+{{- end }}
+
+{{- /* These never change, for a selector cannot. */ -}}
 {{- define "thermocline.selector" -}}
 app.kubernetes.io/name: thermocline-{{ index . 1 }}
 app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+{{- end }}
+
+{{- /* Without versions: pods that differ in these are made anew, and an agent that begins anew knows no heat. */ -}}
+{{- define "thermocline.pod" -}}
+app.kubernetes.io/part-of: thermocline
+{{ include "thermocline.selector" . }}
 {{- end }}
 
 {{- define "thermocline.image" -}}
