@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from thermocline_agent import owners
 from thermocline_agent.engines.engine import Outcome, Request, Result, Results, from_statuses
 from thermocline_agent.engines.reverse_map import NO_PROCESS, Halted, Places, ReverseMap, verified
 from thermocline_kernel import cgroup, maps, move_pages
@@ -72,7 +73,10 @@ class MovePages:
         """Results of some pages of one process. Raises KernelInterfaceError when the call as a whole fails."""
         addresses, targets = places.addresses[piece], moves.targets[piece]
         results = np.full(piece.shape, Result.GONE, dtype=np.uint8)
-        there = np.flatnonzero(verified(self.host, pid, addresses, moves.pfns[piece]))
+        # The search took its time: a frame freed and charged to another meanwhile was found in the other's process.
+        same = owners.unchanged(self.host, moves.pfns[piece], moves.owners[piece])
+        results[~same] = Result.CHANGED
+        there = np.flatnonzero(same & verified(self.host, pid, addresses, moves.pfns[piece]))
         if there.size:
             results[there] = _moved(pid, addresses[there], targets[there])
         return results
@@ -89,14 +93,14 @@ def _moved(pid: int, addresses: U64, targets: I32) -> Results:
     return results
 
 
-def candidates(host: Host, owners: U64) -> Iterator[int]:
-    """Processes that may map pages of these owners: those in the owners' cgroups first, then all others.
+def candidates(host: Host, inodes: U64) -> Iterator[int]:
+    """Processes that may map pages of these cgroups: those in the cgroups themselves first, then all others.
 
     Raises Unavailable, Denied, Failed or Garbled.
     """
     tree = cgroup.walk(host)
     seen: set[int] = set()
-    for inode in np.unique(owners).tolist():
+    for inode in np.unique(inodes).tolist():
         if inode not in tree:
             continue
         try:

@@ -8,7 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from thermocline_agent.engines.engine import Outcome, Request, Result, from_statuses
+from thermocline_agent import owners
+from thermocline_agent.engines.engine import Outcome, Request, Result, Results, from_statuses
 from thermocline_kernel import move_phy_pages
 from thermocline_kernel.errors import KernelInterfaceError
 from thermocline_kernel.host import PAGE_BYTES, Host
@@ -31,16 +32,23 @@ class PhysicalCall:
         results = np.full(moves.pfns.shape, Result.NOT_ATTEMPTED, dtype=np.uint8)
         error: str | None = None
         for start in range(0, moves.pfns.size, CALL_PAGES):
-            piece = slice(start, start + CALL_PAGES)
-            paddrs = moves.pfns[piece] * np.uint64(PAGE_BYTES)
-            targets = np.ascontiguousarray(moves.targets[piece])
+            piece = np.arange(start, min(start + CALL_PAGES, moves.pfns.size))
             try:
-                statuses = move_phy_pages.move(paddrs, targets, shared=True, host=self.host)
+                # A batch may be many calls: each has its owners asked for right before it.
+                same = owners.unchanged(self.host, moves.pfns[piece], moves.owners[piece])
+                results[piece[~same]] = Result.CHANGED
+                piece = piece[same]
+                if piece.size:
+                    results[piece] = self._move(moves.some(piece))
             except KernelInterfaceError as err:
                 error = str(err)
                 break
-            results[piece] = from_statuses(statuses, targets)
         return Outcome(results, time.thread_time() - began, error)
+
+    def _move(self, moves: Request) -> Results:
+        paddrs = moves.pfns * np.uint64(PAGE_BYTES)
+        statuses = move_phy_pages.move(paddrs, moves.targets, shared=True, host=self.host)
+        return from_statuses(statuses, moves.targets)
 
     def stop(self) -> None:
         """Nothing is left anywhere."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,11 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.kernel import trees
-from thermocline_agent.engines import damon, engine, reverse_map
+from thermocline_agent.engines import damon, engine, physical_call, reverse_map
+from thermocline_agent.engines import move_pages as move_pages_engine
 from thermocline_agent.engines.engine import Outcome, Request, Result, from_statuses
 from thermocline_agent.engines.move_pages import MovePages, candidates
 from thermocline_agent.engines.physical_call import PhysicalCall
-from thermocline_agent.engines.reverse_map import Halted, ReverseMap
+from thermocline_agent.engines.reverse_map import Halted, Places, ReverseMap
 from thermocline_kernel import cgroup
 from thermocline_kernel.arrays import I32, U64
 from thermocline_kernel.damon import Action, CgroupFilter, Range, Stats
@@ -129,6 +131,50 @@ def test_move_pages_without_cgroups_is_an_outcome(tmp_path: Path) -> None:
     )
     assert outcome.counts == {Result.NOT_ATTEMPTED: 1}
     assert outcome.error is not None
+
+
+def test_owners_are_asked_for_again_before_each_call(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[list[int]] = []
+
+    def move(paddrs: U64, targets: I32, **_: object) -> I32:
+        called.append((paddrs // PAGE_BYTES).tolist())
+        # While the first pages move, another takes frame 2.
+        (host.proc / "kpagecgroup").write_bytes(trees.words([20, 21, 21, 0, 20, 20, 20]))
+        return targets
+
+    monkeypatch.setattr(physical_call, "CALL_PAGES", 2)
+    monkeypatch.setattr(physical_call.move_phy_pages, "move", move)
+    outcome = PhysicalCall(host).migrate(
+        Request(words(0, 5, 2, 6, 2), nodes(*[1] * 5), words(*[20] * 5)),
+    )
+    assert called == [[0, 5], [6]]
+    assert [Result(each).name for each in outcome.results.tolist()] == [
+        "MOVED", "MOVED", "CHANGED", "MOVED", "CHANGED"
+    ]  # fmt: skip
+
+
+def test_a_page_that_changes_hands_during_the_search_stays(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process(host.proc, 5, [PRESENT | 0, PRESENT | 2])
+    called: list[list[int]] = []
+
+    def move(pid: int, addresses: U64, targets: I32, *, shared: bool) -> I32:
+        called.append([pid, shared, *addresses.tolist()])
+        return targets
+
+    class Slow(ReverseMap):
+        def find(self, pfns: U64, processes: Iterable[int]) -> Places:
+            found = super().find(pfns, processes)
+            (host.proc / "kpagecgroup").write_bytes(trees.words([21, 21, 20, 0, 20, 20, 20]))
+            return found
+
+    monkeypatch.setattr(move_pages_engine.move_pages, "move", move)
+    made = MovePages(host)
+    made.reverse = Slow(host)
+    outcome = made.migrate(Request(words(0, 2), nodes(1, 1), words(20, 20)))
+    assert called == [[5, True, 0x11000]]
+    assert [Result(each).name for each in outcome.results.tolist()] == ["CHANGED", "MOVED"]
 
 
 def test_a_page_that_nobody_maps_is_unreachable(host: Host) -> None:
