@@ -117,11 +117,12 @@ def _view(snapshot: Snapshot, governance: Governance, policy: Policy, now: datet
     known = [each for each in snapshot.revisions.values() if each.policy_uid == policy.uid]
     target = revisions.target_of(policy, known)
     members = tuple(_member(snapshot, name, now) for name in governance.nodes_of(policy.name))
-    good = revisions.last_good(known, other_than=target)
-    at = Situation(policy, target, good, members, now, snapshot.confirmed)
+    others = [each for each in known if each.name != target.name]
+    good = revisions.last_good(others) or revisions.last_complete(others)
+    given_up = frozenset(each.name for each in others if each.marks.abort is not None)
+    at = Situation(policy, target, good, members, now, snapshot.confirmed, given_up)
     step = rollout.advance(at)
-    after = [each for each in known if each.name != target.name]
-    after.append(replace(target, marks=step.marks))
+    after = [*others, replace(target, marks=step.marks)]
     return View(
         at,
         step,

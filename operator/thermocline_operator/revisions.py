@@ -51,10 +51,9 @@ def target_of(policy: Policy, known: Iterable[Revision]) -> Revision:
     return replace(found, number=newest + 1, marks=marks)
 
 
-def last_good(known: Iterable[Revision], *, other_than: Revision | None = None) -> Revision | None:
+def last_good(known: Iterable[Revision]) -> Revision | None:
     """The newest revision that all nodes applied without trouble."""
-    name = None if other_than is None else other_than.name
-    good = [each for each in known if each.marks.good_at is not None and each.name != name]
+    good = [each for each in known if each.marks.good_at is not None]
     return max(good, key=lambda each: each.number, default=None)
 
 

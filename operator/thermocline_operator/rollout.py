@@ -101,7 +101,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """A policy, its target and the last good revision beside it, its nodes, and the time."""
+    """A policy, its target and what to go back to beside it, its nodes, and the time.
+
+    given_up: revisions of the policy that were aborted before.
+    """
 
     policy: Policy
     target: Revision
@@ -109,6 +112,7 @@ class Situation:
     members: Sequence[Member]
     now: datetime
     confirmed: frozenset[Doubt] = frozenset()
+    given_up: frozenset[str] = frozenset()
 
     @property
     def most_unavailable(self) -> int:
@@ -123,9 +127,12 @@ class Situation:
         return min(wanted, self.most_unavailable, max(1, there))
 
     def has(self, member: Member, revision: Revision | None) -> bool:
-        """Whether a node was given a revision; of None, whether it has nothing of this policy."""
+        """Whether a node was given a revision; of None, whether it has none that was given up.
+
+        What else a node has was never found at fault, and more nodes may have it than may be unavailable.
+        """
         if revision is None:
-            return member.tier_node is None or member.tier_node.policy != self.policy.name
+            return member.revision not in {self.target.name, *self.given_up}
         return member.revision == revision.name
 
     def having(self) -> list[Member]:

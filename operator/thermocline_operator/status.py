@@ -240,7 +240,7 @@ def _clock(marks: Marks) -> str:
 
 def _goal(step: Step) -> str:
     return (
-        "observing alone, for there is no good revision"
+        "observing alone, for no revision before it was complete"
         if step.wanted is None
         else f"revision {step.wanted.name}"
     )

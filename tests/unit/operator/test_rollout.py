@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.operator.rollouts import NAMES, begun, done, edit, having, stage, turn
-from tests.unit.operator.simulation import START, node, policy, rollout, selecting
+from tests.unit.operator.simulation import START, Simulation, node, policy, rollout, selecting
 from thermocline_api.conditions import find
 from thermocline_api.policy import Phase
 from thermocline_api.rollout import AbortReason, NodeCount
@@ -146,6 +146,66 @@ def test_a_rollback_without_a_good_revision_takes_only_what_was_given() -> None:
     assert stage(sim) == "RolledBack"
     assert having(sim, 9) == set(NAMES) - {canary}
     assert sim.truth.tier_nodes[canary].policy is None
+
+
+def trip_canary(sim: Simulation, version: int) -> str:
+    """The node that tries a version has trouble; returns it once the rollout is rolled back."""
+    sim.reconcile()
+    (canary,) = having(sim, version)
+    sim.wait(5)
+    sim.answer(canary, trips=AbortReason.PRESSURE)
+    sim.deliver_all()
+    sim.reconcile()
+    done(sim, 4)
+    assert stage(sim) == "RolledBack"
+    return canary
+
+
+def test_a_rollback_goes_to_what_was_complete_where_no_revision_was_good() -> None:
+    sim = begun()
+    # A guard that is tripped for good keeps a revision from being the last good one.
+    sim.answer("n0", trips=AbortReason.PING_PONG)
+    done(sim)
+    told = sim.truth.policies["p"].status.revisions
+    assert told is not None
+    assert (stage(sim), told.last_good) == ("Complete", None)
+    edit(sim, 2)
+    trip_canary(sim, 2)
+    assert having(sim, 1) == set(NAMES)
+
+
+def test_a_rollback_of_a_policy_made_again_leaves_what_the_former_gave() -> None:
+    sim = begun()
+    done(sim)
+    sim.truth.policies["p"] = policy("p", version=2, uid="another")
+    # As the garbage collector does.
+    sim.truth.revisions.clear()
+    sim.deliver_all()
+    canary = trip_canary(sim, 2)
+    assert having(sim, 1) == set(NAMES) - {canary}
+    assert sim.truth.tier_nodes[canary].policy is None
+
+
+def test_a_rollback_leaves_no_node_what_was_given_up_before() -> None:
+    sim = begun(rollout=rollout(canary=1, most=1))
+    sim.reconcile()
+    (first,) = having(sim, 1)
+    sim.answer(first, trips=AbortReason.ERRORS)
+    # It keeps for now what is given up.
+    sim.unwritable = {first}
+    sim.deliver_all()
+    sim.reconcile()
+    assert (stage(sim), having(sim, 1)) == ("RollingBack", {first})
+    sim.unwritable = set()
+    edit(sim, 2)
+    sim.reconcile()
+    (canary,) = having(sim, 2)
+    sim.answer(canary, trips=AbortReason.ERRORS)
+    sim.deliver_all()
+    sim.reconcile()
+    done(sim, 4)
+    assert stage(sim) == "RolledBack"
+    assert not having(sim, 1) | having(sim, 2)
 
 
 def test_without_auto_rollback_nodes_stay_as_they_are() -> None:
