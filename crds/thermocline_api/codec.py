@@ -68,8 +68,16 @@ def listed(codec: Codec[T]) -> Codec[tuple[T, ...]]:
 LABELS: Codec[Mapping[str, str]] = Codec(dict, dict)
 
 
-def _read_time(text: str) -> datetime:
-    return datetime.fromisoformat(text.upper())
+def read_time(text: str) -> datetime:
+    """A time as Kubernetes writes it, in UTC; that is its zone, too, where it says none. Raises ValueError."""
+    time = datetime.fromisoformat(text.upper())
+    if time.tzinfo is None:
+        return time.replace(tzinfo=UTC)
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as err:
+        # The first and last hours that a year of four digits has are in no year of UTC.
+        raise ValueError(f"{text!r} is out of range") from err
 
 
 def _write_time(time: datetime) -> str:
@@ -77,7 +85,7 @@ def _write_time(time: datetime) -> str:
 
 
 # Times have a zone, and are written in UTC to the second, as Kubernetes does.
-TIME: Codec[datetime] = Codec(_read_time, _write_time)
+TIME: Codec[datetime] = Codec(read_time, _write_time)
 
 
 def wire(name: str, codec: Codec[Any] = AS_IT_IS, **options: Any) -> Any:

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from thermocline_api.codec import read_time
 from thermocline_operator.apply import Api, ApiError, Conflict, Gone
 from thermocline_operator.clock import since_boot
-from thermocline_operator.notes import read_time
 
 NAME: Final = "thermocline-operator"
 DURATION_SECONDS: Final = 30.0

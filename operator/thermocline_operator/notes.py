@@ -9,6 +9,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from thermocline_api.codec import read_time
 from thermocline_api.rollout import AbortReason
 from thermocline_api.schema import GROUP
 from thermocline_operator.state import Abort, Given, Marks, Trip
@@ -92,12 +93,6 @@ def marks_text(marks: Marks) -> str:
 def _text(**values: Any) -> str:
     kept = {name: value for name, value in values.items() if value not in (None, {}, 0)}
     return json.dumps(kept, sort_keys=True, separators=(",", ":"))
-
-
-def read_time(text: str) -> datetime:
-    """A time as Kubernetes writes it. Raises ValueError."""
-    time = datetime.fromisoformat(text.upper())
-    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
 def _optional_time(text: str | None) -> datetime | None:

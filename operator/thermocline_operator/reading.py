@@ -10,7 +10,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, Final
 
-from thermocline_api.codec import FLAG, OBJECT, TEXT, decode, encode, record, wire
+from thermocline_api.codec import FLAG, OBJECT, TEXT, decode, encode, read_time, record, wire
 from thermocline_api.node import NodeStatus
 from thermocline_api.policy import MemoryTierPolicy, PolicyStatus
 from thermocline_api.problem import InvalidManifest
@@ -18,7 +18,7 @@ from thermocline_api.report import Totals
 from thermocline_api.schema import API_VERSION, GROUP, Schema
 from thermocline_api.settings import Settings
 from thermocline_operator.decide import NodeWrite
-from thermocline_operator.notes import GIVEN, MARKS, given_text, marks_text, read_given, read_marks, read_time
+from thermocline_operator.notes import GIVEN, MARKS, given_text, marks_text, read_given, read_marks
 from thermocline_operator.revisions import digest
 from thermocline_operator.state import (
     Node,

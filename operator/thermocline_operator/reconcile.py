@@ -144,8 +144,8 @@ class Reconciler:
             try:
                 write(thing)
                 self.on_progress()
-            except (ApiError, KeyError, TypeError, ValueError) as err:
-                _log.warning("a write failed: %s", err)
+            except Exception as err:  # noqa: BLE001 - what one object has must cost no other its write
+                _log.warning("a write failed: %s", err, exc_info=None if isinstance(err, ApiError) else err)
                 metrics.WRITES.labels(type(thing).__name__, "failed").inc()
                 return False
             metrics.WRITES.labels(type(thing).__name__, "done").inc()

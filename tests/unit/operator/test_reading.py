@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from thermocline_api.codec import read_time
 from thermocline_api.conditions import Condition, Status
 from thermocline_api.policy import Phase, PolicyStatus
 from thermocline_api.rollout import AbortReason
@@ -209,6 +210,23 @@ class TestCache:
         with pytest.raises(Unreadable):
             cache.put(Kind.REVISION, {"metadata": meta("somebody-elses"), "data": {}, "revision": 1})
         assert cache.snapshot().revisions == {}
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-01:00"])
+def test_a_time_that_is_none_of_utc_makes_no_sense(time: str) -> None:
+    raw = raw_tier_node()
+    condition = {"type": "GuardTripped", "status": "True", "reason": "Pressure", "message": "",
+                 "lastTransitionTime": time}  # fmt: skip
+    raw["status"] = {"conditions": [condition]}
+    found = reading.read_tier_node(raw)
+    assert found.report is None
+    assert found.problem is not None
+    assert "out of range" in found.problem
+
+
+def test_times_are_of_utc() -> None:
+    assert read_time("2026-01-02T04:04:05.678+01:00").isoformat() == TIME.isoformat()
+    assert read_time("2026-01-02T03:04:05.678") == TIME
 
 
 @pytest.mark.parametrize(("said", "paused"), [(True, True), ("yes", False), (None, False)])

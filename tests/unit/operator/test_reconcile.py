@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -26,6 +26,7 @@ class Server:
 
     unanswered: str = ""
     namespace: str = "ns"
+    applied: list[str] = field(default_factory=list)
 
     def get(self, kind: Kind, name: str) -> Any:
         if self.unanswered == "GET":
@@ -35,19 +36,23 @@ class Server:
     def apply(self, kind: Kind, name: str, manifest: dict[str, Any], subresource: str | None = None) -> Any:
         if self.unanswered == f"{kind}/{subresource}":
             raise ApiError("a bad day")
+        if name == self.unanswered:
+            raise OverflowError("what nobody thought of")
+        self.applied.append(name)
         return manifest | {"metadata": META | manifest["metadata"] | {"name": name}}
 
     def post_event(self, *_: Any) -> None:
         return None
 
 
-def reconcile(unanswered: str) -> Outcome:
+def reconcile(server: Server) -> Outcome:
     cache = Cache(Schema.of(yaml.safe_load(crd_text("MemoryTierPolicy"))))
     manifest = {"apiVersion": "thermocline.dev/v1alpha1", "kind": "MemoryTierPolicy", "spec": {}}
     cache.put(Kind.POLICY, manifest | {"metadata": META | {"name": "default"}})
-    cache.put(Kind.NODE, {"metadata": META | {"name": "n1"}})
+    for name in ("n1", "n2", "n3"):
+        cache.put(Kind.NODE, {"metadata": META | {"name": name}})
     reconciler = Reconciler(
-        cast("Api", Server(unanswered)),
+        cast("Api", server),
         cache,
         cast("Lease", SimpleNamespace(is_held=True, identity="one")),
         Clock(),
@@ -59,11 +64,17 @@ def reconcile(unanswered: str) -> Outcome:
 
 
 def test_nothing_fails_when_all_is_answered() -> None:
-    outcome = reconcile("")
+    outcome = reconcile(Server())
     assert outcome.failed == 0
     assert outcome.written > 0
 
 
 @pytest.mark.parametrize("unanswered", ["GET", "MemoryTierPolicy/status", "ControllerRevision/None"])
 def test_what_was_not_answered_counts_as_failed(unanswered: str) -> None:
-    assert reconcile(unanswered).failed > 0
+    assert reconcile(Server(unanswered)).failed > 0
+
+
+def test_what_nobody_thought_of_costs_one_write() -> None:
+    server = Server("n2")
+    assert reconcile(server).failed == 1
+    assert {"n1", "n3", "default"} <= set(server.applied)
