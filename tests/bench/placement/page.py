@@ -7,7 +7,7 @@ from statistics import median
 from typing import Final
 
 from tests.bench import report
-from tests.bench.placement import breakeven, figures, findings, method
+from tests.bench.placement import breakeven, change, figures, findings, method
 from tests.bench.placement.arms import ARMS
 from tests.bench.placement.figures import Match, arms_of, values
 from tests.bench.placement.runs import Run
@@ -34,8 +34,10 @@ _COLUMNS: Final[Sequence[tuple[str, _Of, str]]] = (
 )
 
 
-def page(runs: Sequence[Run], rows: Sequence[Row], kernel: Sequence[Row]) -> str:
-    """The report. `rows` are those that figures.rows() made of these runs, `kernel` those of kernel.json, if any."""
+def page(runs: Sequence[Run], rows: Sequence[Row], kernel: Sequence[Row], before: Sequence[Run] = ()) -> str:
+    """The report. `rows` are those that figures.rows() made of these runs, `kernel` those of kernel.json, if any;
+    `before` see change.py.
+    """
     found = figures.matches(runs)
     return "\n".join(
         (
@@ -43,6 +45,7 @@ def page(runs: Sequence[Run], rows: Sequence[Row], kernel: Sequence[Row]) -> str
             "## What was found\n",
             findings.findings(found, kernel),
             findings.reading(found),
+            *filter(None, (change.text(runs, before),)),
             "## Placement\n",
             *(_workload(name, each) for name, each in found.items()),
             "## The call against the alternatives\n",

@@ -67,10 +67,10 @@ def _say(line: str) -> None:
     print(f"bench: {line}", file=sys.stderr, flush=True)
 
 
-def texts(found: Sequence[Run], kernel: Sequence[Row]) -> tuple[str, str]:
-    """placement.json and index.md, of runs and of the rows of kernel.json."""
+def texts(found: Sequence[Run], kernel: Sequence[Row], before: Sequence[Run] = ()) -> tuple[str, str]:
+    """placement.json and index.md, of runs, of the rows of kernel.json and of runs of before."""
     made = figures.rows(found)
-    return rows.as_json(made), page.page(found, made, kernel)
+    return rows.as_json(made), page.page(found, made, kernel, before)
 
 
 def write(folder: Path, *, quick: bool) -> list[Row]:
@@ -78,7 +78,8 @@ def write(folder: Path, *, quick: bool) -> list[Row]:
     found = [run for run in runs.load(folder / "placement.jsonl") if run.quick == quick]
     if not found:
         return []
-    results, text = texts(found, rows.load(folder / "kernel.json"))
+    before = runs.load(folder / "placement-before.jsonl")
+    results, text = texts(found, rows.load(folder / "kernel.json"), before)
     (folder / "placement.json").write_text(results)
     (folder / "index.md").write_text(text)
     drawing.draw(found, folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import cli, report, rows
-from tests.bench.placement import breakeven, drawing, figures, findings, page, playing, runs
+from tests.bench.placement import breakeven, change, drawing, figures, findings, page, playing, runs
 from tests.bench.placement.arms import ARMS
 from tests.bench.placement.runs import Run
 from tests.bench.placement.scores import score
@@ -319,7 +319,7 @@ def test_an_arm_that_is_none_says_which_there_are(tmp_path: Path, capsys: pytest
 
 def test_the_committed_report_is_what_the_committed_runs_make(tmp_path: Path) -> None:
     found = runs.load(RUNS)
-    results, text = playing.texts(found, KERNEL)
+    results, text = playing.texts(found, KERNEL, runs.load(cli.DOCS / "placement-before.jsonl"))
     assert (cli.DOCS / "placement.json").read_text() == results
     assert (cli.DOCS / "index.md").read_text() == text, (
         "python3 -m tests.bench placement --render --into docs/benchmarks writes it anew"
@@ -327,6 +327,18 @@ def test_the_committed_report_is_what_the_committed_runs_make(tmp_path: Path) ->
     assert report.markdown(figures.rows(found)) in text
     for drawn in drawing.draw(found, tmp_path):
         assert (cli.DOCS / drawn.name).read_bytes() == drawn.read_bytes()
+
+
+def test_before_and_after_are_of_the_same_seeds() -> None:
+    now, worse = zipf(), zipf(ours=0.38)[-1]
+    told = change.text(now, [worse]).splitlines()
+    lines = [line for line in told if line.startswith("| zipf")]
+    assert [line.split(" | ")[1] for line in lines] == ["before", "now"]
+    captured = [float(line.split(" | ")[2]) for line in lines]
+    assert captured[0] == pytest.approx(captured[1] / 2, abs=2e-3)
+    assert change.text(now, []) == ""
+    assert change.text(now, zipf(seed=7)[-1:]) == ""
+    assert "## Before and after" in page.page(now, figures.rows(now), KERNEL, [worse])
 
 
 def test_the_readme_says_what_was_measured() -> None:
