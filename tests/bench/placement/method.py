@@ -35,8 +35,8 @@ METHOD: Final = f"""\
 A node of the lab (`{NODE}`) counts instructions: one is a nanosecond of its clock, and
 what else its host does changes nothing. **Everything starts slow**: unless a workload says otherwise, all
 {WORKING_SET_MIB} MiB of its programs lie on slow memory when they start. Ballast that nobody can move leaves
-{CAPACITY_MIB} MiB of fast memory, and {FLOOR_MIB} MiB for the kernel's floor. Each arm plays in a node of its own or
-after others in the same, always with the seed of those that it is compared with.
+{CAPACITY_MIB} MiB of fast memory, and {FLOOR_MIB} MiB for the kernel's floor. Each run has a
+node of its own, and the seed of those that it is compared with: what ran before in the same node makes a difference.
 
 In each of {INTERVALS} intervals of 10 s programs read their pages by their laws, together 32,768 times if nothing else
 is said. When an interval begins and when it ends each asks where its pages are (`move_pages` without nodes, which

@@ -24,8 +24,9 @@
  * pages and accesses are those of processes that live half an interval, so many at a time; the line of an interval has
  * those that ended in it.
  *
- * The bystander reads the half of its pages that is on the slow node; the other half is on the fast node, unused. The
- * ballast takes fast memory, and locks it, until no more than FREE_MIB are free.
+ * The bystander reads the half of its pages that is on the slow node once in an interval, between the bursts of the
+ * others; the other half is on the fast node, unused. The ballast takes fast memory, and locks it, until no more than
+ * FREE_MIB are free.
  */
 #include "work.h"
 
@@ -101,8 +102,12 @@ static struct line interval(long number, const struct timespec *start)
 	line.room = best_of(fast_pages(before)) / 2;
 	cpu = cpu_ns();
 	for (int turn = 0; turn < BURSTS; turn++) {
-		uint64_t began = clock_ns(CLOCK_MONOTONIC), telling;
+		uint64_t began, telling;
 
+		/* Between the bursts of the others: what it waits for is what moves pages. */
+		if (asked.law == BYSTANDER)
+			sleep_until(start, begins + asked.interval_ms * (2 * turn + 1) / (2 * BURSTS));
+		began = clock_ns(CLOCK_MONOTONIC);
 		if (asked.law == FORKS)
 			forked_burst(turn, begins, start);
 		else

@@ -68,7 +68,9 @@ static void burst(int turn)
 	size_t scanned = asked.law == SCAN ? asked.pages / 2 / BURSTS : 0;
 
 	if (asked.law == BYSTANDER) {
-		for (size_t page = asked.pages / 2; page < asked.pages && !turn; page++)
+		size_t each = asked.pages / 2 / BURSTS, first = asked.pages / 2 + turn * each;
+
+		for (size_t page = first; page < first + each; page++)
 			read_page(page);
 		return;
 	}
