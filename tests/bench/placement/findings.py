@@ -7,9 +7,38 @@ from statistics import median
 
 from tests.bench.placement import breakeven
 from tests.bench.placement.arms import ARMS
-from tests.bench.placement.figures import Match, arms_of, noise, values
+from tests.bench.placement.figures import MAIN, Match, arms_of, noise, values
 from tests.bench.placement.workloads import CAPACITY_MIB, INTERVALS
 from tests.bench.rows import Row
+
+
+def summary(found: Mapping[str, Sequence[Match]]) -> str:
+    """The main arm of ours, in sentences that the README has too: workloads that have a target, and who is ahead."""
+    captures = {
+        arm: {
+            name: median(told)
+            for name, each in found.items()
+            if each[0].workload.capture is not None and (told := values(each, arm, Match.capture))
+        }
+        for arm in (MAIN, "kernel", "DAMON")
+    }
+    ours = captures[MAIN]
+    if not ours:
+        return ""
+    rivals = {name: max(captures[arm].get(name, 0.0) for arm in ("kernel", "DAMON")) for name in ours}
+    ahead = [name for name in ours if ours[name] > rivals[name]]
+    seeds = min(len(values(found[name], MAIN, Match.capture)) for name in ours)
+    reached = [name for name in ours if ours[name] >= (found[name][0].workload.capture or 0)]
+    return (
+        f"Of what an oracle gains, access bits by page frame capture {_each(ours)}; the kernel's own tiering captures "
+        f"{_each(captures['kernel'])}, and DAMON's schemes {_each(captures['DAMON'])}. Above both is ours under "
+        f"{', '.join(ahead) or 'none of them'}, and our own target it reaches under "
+        f"{', '.join(reached) or 'none of them'}. Seeds of ours: {seeds}, each of {INTERVALS} intervals."
+    )
+
+
+def _each(captured: Mapping[str, float]) -> str:
+    return ", ".join(f"{value:.2f} ({name})" for name, value in captured.items())
 
 
 def findings(found: Mapping[str, Sequence[Match]], kernel: Sequence[Row]) -> str:
@@ -25,7 +54,8 @@ def findings(found: Mapping[str, Sequence[Match]], kernel: Sequence[Row]) -> str
         )
     if kernel:
         lines.append(f"* **The call**: {breakeven.summary(kernel)}")
-    return "\n".join(lines) + "\n"
+    said = summary(found)
+    return "\n".join([*([f"{said}\n"] if said else []), *lines]) + "\n"
 
 
 def reading(found: Mapping[str, Sequence[Match]]) -> str:
