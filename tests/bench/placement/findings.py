@@ -109,12 +109,26 @@ def missing(found: Mapping[str, Sequence[Match]], workloads: Sequence[str]) -> s
         for name, arms in single.items()
         if arms
     ]
+    after = {
+        # Runs of then did not look at the bystander's work by the clock.
+        name: [arm for arm in arms_of(each) if len(values(each, arm, _looked)) < len(values(each, arm, Match.capture))]
+        for name, each in found.items()
+    }  # fmt: skip
+    lines += [
+        f"* Played after others in the same node under {name}, which makes a difference: {', '.join(arms)}."
+        for name, arms in after.items()
+        if arms
+    ]
     once = [name for name, each in found.items() if noise(each, Match.capture) is None]
     if once:
         lines.append(
             f"* No arm was played twice, so that it is not known how far runs repeat: {', '.join(once)}."
         )
     return "".join(f"{line}\n" for line in lines)
+
+
+def _looked(match: Match, arm: str) -> float | None:
+    return match.scores[arm].bystander_work_ns or None
 
 
 def _of(found: Sequence[Match], *, ours: bool | None) -> list[str]:

@@ -217,6 +217,10 @@ def test_the_report_says_where_another_arm_is_better_and_what_is_missing() -> No
     assert "Not played under scan: anything." in text
     assert "One seed alone under zipf" in text
     assert "No arm was played twice" in text
+    assert (
+        f"Played after others in the same node under zipf, which makes a difference: none, oracle, kernel, {OURS}."
+        in text
+    )
     assert "Ours is above them." in page.page(zipf(), figures.rows(zipf()), KERNEL)
 
 
