@@ -99,7 +99,7 @@ def run(options: Options) -> None:
         with serving(options.listen, beats), _thread(keeper.run, keeper.stop), _thread(loop.run, loop.stop):
             try:
                 # Not by asyncio.run, which would wait for the watches that kopf could not end.
-                asyncio.new_event_loop().run_until_complete(_watch(watch, options, ending))
+                asyncio.new_event_loop().run_until_complete(watch_kinds(watch, options, ending))
             except Exception as err:
                 raise Failed(f"the watches ended: {err!r}") from err
     finally:
@@ -109,7 +109,7 @@ def run(options: Options) -> None:
         raise Failed(str(ending.why)) from ending.why
 
 
-async def _watch(watch: Watch, options: Options, ending: _Ending) -> None:
+async def watch_kinds(watch: Watch, options: Options, ending: _Ending) -> None:
     """Watch until told to end. Raises what ended a watch, and RuntimeError when kopf does not end after that.
 
     When one watch has failed kopf ends the others before it says so, and one that was about to ask again may have
