@@ -35,7 +35,7 @@ def holder(api: Api, now: datetime) -> str | None:
     For whoever looks on: renewals tell the time by their maker's clock, so a minute's difference is let pass.
     """
     try:
-        spec = api.ask("GET", _path(api, NAME)).body["spec"]
+        spec = _spec(api.ask("GET", _path(api, NAME)).body)
     except Gone:
         return None
     renewed = spec.get("renewTime")
@@ -93,7 +93,7 @@ class Lease:
             return
         self._renewed = float("-inf")
         lease = self.api.ask("GET", _path(self.api, NAME)).body
-        if lease["spec"].get("holderIdentity") == self.identity:
+        if _spec(lease).get("holderIdentity") == self.identity:
             lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
             self.api.ask("PUT", _path(self.api, NAME), lease)
 
@@ -112,7 +112,7 @@ class Lease:
         self._stopped.set()
 
     def _is_ours_to_take(self, lease: Any) -> bool:
-        spec = lease["spec"]
+        spec = _spec(lease)
         version = lease["metadata"]["resourceVersion"]
         if version != self._seen[0]:
             self._seen = (version, self.monotonic())
@@ -123,7 +123,7 @@ class Lease:
 
     def _write(self, lease: Any) -> Any:
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        spec = {} if lease is None else dict(lease["spec"])
+        spec = {} if lease is None else dict(_spec(lease))
         if spec.get("holderIdentity") != self.identity:
             spec |= {"acquireTime": now, "leaseTransitions": spec.get("leaseTransitions", -1) + 1}
         spec |= {
@@ -151,6 +151,11 @@ class Lease:
 def _path(api: Api, name: str = "") -> str:
     folder = f"/apis/coordination.k8s.io/v1/namespaces/{api.namespace}/leases"
     return f"{folder}/{name}" if name else folder
+
+
+def _spec(lease: Any) -> Any:
+    """Empty in a lease that nobody has had yet, as the chart makes it."""
+    return lease.get("spec") or {}
 
 
 def _manifest(metadata: Any, spec: Any) -> dict[str, Any]:

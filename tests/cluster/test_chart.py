@@ -245,7 +245,7 @@ def installed(objects: Objects, helm: Path) -> Iterator[Objects]:
     """Its roles and its policy, in force; no pods, for there are no nodes."""
     objects.server.kubectl("create", "namespace", NAMESPACE)
     wanted = {
-        "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding",
+        "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "Lease",
         "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
     }  # fmt: skip
     found = [each for each in objects_of(render(helm, ())) if each["kind"] in wanted]
@@ -360,4 +360,45 @@ def test_the_operators_token_is_enough(installed: Objects, tmp_path: Path) -> No
         objects.wait("its object goes with it", lambda: set(objects.tier_nodes()) == {"n2"})
     said = log.read_text()
     assert "orbidden" not in said
-    objects.server.kubectl("delete", "controllerrevisions,leases", "--all", "-n", NAMESPACE)
+    objects.server.kubectl("delete", "controllerrevisions", "--all", "-n", NAMESPACE)
+
+
+def test_a_release_leaves_the_lease_to_its_operator_and_takes_it_along(
+    objects: Objects, helm: Path, tmp_path: Path
+) -> None:
+    """Upgrades and rollbacks write beside an operator that acts, and it makes no lease that would be left."""
+    from tests.cluster import operators  # noqa: PLC0415 - fixtures of this name are in use above
+
+    server, path = objects.server, f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
+    base = ("-n", NAMESPACE, "--kubeconfig", server.kubeconfig)
+
+    def do(*words: str | Path) -> None:
+        done = run(helm, *words, *base)
+        assert done.status == 0, done.err
+
+    def lease() -> Any:
+        (found,) = server.ask("GET", path).body["items"]
+        return found
+
+    # The CRDs are there.
+    do("install", "thermocline", CHART, "--create-namespace", "--set", "crds.enabled=false")
+    try:
+        assert not lease().get("spec")
+        config = kubeconfig(objects, tmp_path / "operator", "thermocline-operator")
+        with operators.running(config, tmp_path / "log", ("--namespace", NAMESPACE, "--identity", "me")):
+            objects.wait("it acts", lambda: lease().get("spec", {}).get("holderIdentity") == "me")
+            do("upgrade", "thermocline", CHART, "--reset-then-reuse-values", "--set", "image.tag=new")
+            do("rollback", "thermocline")
+            renewed = lease()["spec"]["renewTime"]
+            objects.wait("it goes on", lambda: lease()["spec"]["renewTime"] > renewed)
+            assert lease()["spec"]["leaseTransitions"] == 0
+            # As while it is uninstalled, when pods end last of all.
+            server.ask("DELETE", f"{path}/thermocline-operator")
+            objects.wait("it may make none", lambda: "orbidden" in (tmp_path / "log").read_text())
+            assert server.ask("GET", path).body["items"] == []
+            do("upgrade", "thermocline", CHART, "--reset-then-reuse-values")
+            objects.wait("it acts again", lambda: lease().get("spec", {}).get("holderIdentity") == "me")
+        do("uninstall", "thermocline")
+        assert server.ask("GET", path).body["items"] == []
+    finally:
+        run(helm, "uninstall", "thermocline", "--ignore-not-found", *base)

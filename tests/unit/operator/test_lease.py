@@ -89,6 +89,20 @@ def test_a_holder_stops_before_another_may_begin(server: Server, time: Time) -> 
     assert ACTING_SECONDS + TIMEOUT_SECONDS < DURATION_SECONDS
 
 
+@pytest.mark.parametrize("spec", [{}, {"spec": {}}, {"spec": None}])
+def test_one_that_was_made_empty_is_taken_and_stays_its_makers(
+    server: Server, time: Time, spec: dict[str, Any]
+) -> None:
+    labels = {"app.kubernetes.io/managed-by": "Helm"}
+    server.lease = {"metadata": {"labels": labels, "resourceVersion": "7"}, **spec}
+    server.version = 7
+    one, two = lease(server, "one", time), lease(server, "two", time)
+    assert one.renew()
+    assert not two.renew()
+    assert server.lease["metadata"]["labels"] == labels
+    assert server.lease["spec"]["leaseTransitions"] == 0
+
+
 def test_who_cannot_renew_stops_acting(server: Server, time: Time) -> None:
     one = lease(server, "one", time)
     one.renew()
