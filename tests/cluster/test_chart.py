@@ -312,6 +312,8 @@ def test_an_agents_token_is_enough_for_its_own_node_and_for_no_more(
         done = objects.server.kubectl(f"--kubeconfig={own}", *words)
         assert done.status != 0, words
         assert "orbidden" in done.err, words
+    # More than an agent asks for: docs/security.md says what that means.
+    assert objects.server.kubectl(f"--kubeconfig={own}", "get", "pods", "-A", "-o", "yaml").status == 0
     assert status(objects, "n2") == before
     assert set(objects.tier_nodes()) == {"n1", "n2"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from tests.environment import CHECKOUT
 from thermocline_api import __version__
 
 CHART = CHECKOUT / "charts/thermocline"
+NOTES = CHART / "templates/NOTES.txt"
+PAGES = [CHECKOUT / "README.md", NOTES, *sorted((CHECKOUT / "docs").rglob("*.md"))]
 CRDS = sorted((CHECKOUT / "crds").glob("*.yaml"))
 
 
@@ -70,3 +73,26 @@ def test_every_default_is_described_and_everything_described_has_one() -> None:
         assert set(described["properties"][part]["properties"]) == set(values[part])
     for part, given in values["monitoring"].items():
         assert set(described["properties"]["monitoring"]["properties"][part]["properties"]) == set(given)
+
+
+def test_its_notes_need_nothing_of_this_checkout_and_their_policy_is_the_examples() -> None:
+    text = NOTES.read_text()
+    assert not re.search(r"\b(docs|charts|crds)/", text)
+    (policy,) = re.findall(r"^kubectl apply -f - <<EOF\n(.*?)^EOF$", text, re.MULTILINE | re.DOTALL)
+    example = yaml.safe_load((CHECKOUT / "docs/examples/observe-everything.yaml").read_text())
+    assert example["spec"].pop("priority") == 0, "the default"
+    assert yaml.safe_load(policy) == example
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        (r"kubectl get \w+,\S+ .*(-w\b|--watch)", "kubectl watches one kind at a time"),
+        (r"helm upgrade.*--reuse-values", "a value that came since would not have its default"),
+        (r"docker .*\$_", "it is the last word, which is the folder"),
+    ],
+)
+def test_no_page_has_a_command_that_fails(pattern: str, why: str) -> None:
+    found = [f"{page.name}: {line}" for page in PAGES for line in page.read_text().splitlines()
+             if re.search(pattern, line)]  # fmt: skip
+    assert found == [], why
