@@ -58,7 +58,8 @@ class Feed:
     tally: Tally = Tally()
     senders: int = 0
     _frames: tuple[Frames, ...] = ()
-    _pending: list[tuple[U64, U64]] = field(default_factory=list)
+    # Addresses and counts, of which _pending_records are filled.
+    _pending: U64 = field(default_factory=lambda: _room())
     _pending_records: int = 0
     _dropped_before: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -71,7 +72,6 @@ class Feed:
         """Open the socket, if it is not, and count for these frames. Raises Busy, Unavailable, Denied or Failed."""
         with self._lock:
             self._frames = tuple(frames)
-            self._pending.clear()
             self._pending_records = 0
         if self._thread is not None and self._thread.is_alive():
             return
@@ -89,14 +89,11 @@ class Feed:
             raise Unavailable(self.path, "the feed socket is closed")
         began = time.thread_time()
         with self._lock:
-            pending, self._pending = self._pending, []
-            self._pending_records = 0
+            addresses, counts = self._pending[:, : self._pending_records]
+            self._pending, self._pending_records = _room(), 0
             missed = self.tally.dropped_records - self._dropped_before
             self._dropped_before = self.tally.dropped_records
             thread_seconds, self._cpu_seconds = self._cpu_seconds, 0.0
-        nothing = np.empty(0, dtype=np.uint64)
-        addresses = np.concatenate([nothing, *(each for each, _ in pending)])
-        counts = np.concatenate([nothing, *(each for _, each in pending)])
         found = by_page(addresses, counts)
         seconds = time.thread_time() - began + thread_seconds
         return observation(self._frames, found, 1.0, seconds, missed)
@@ -179,10 +176,11 @@ class Feed:
             addresses, counts = translated(self._known_regions(), frame)
         dropped = frame.addresses.size - addresses.size
         with self._lock:
-            room = MAX_PENDING_RECORDS - self._pending_records
-            dropped += max(0, addresses.size - room)
-            self._pending.append((addresses[:room], counts[:room]))
-            self._pending_records += min(room, addresses.size)
+            at = self._pending_records
+            kept = min(MAX_PENDING_RECORDS - at, addresses.size)
+            self._pending[:, at : at + kept] = addresses[:kept], counts[:kept]
+            self._pending_records += kept
+            dropped += addresses.size - kept
         self._count(records=frame.addresses.size, dropped_records=dropped)
 
     def _known_regions(self) -> tuple[Region, ...]:
@@ -198,6 +196,11 @@ class Feed:
                 self.tally.dropped_records + dropped_records,
                 self.tally.refused_senders + refused_senders,
             )
+
+
+def _room() -> U64:
+    """For all that is held between two observations. It takes memory only as it is filled."""
+    return np.empty((2, MAX_PENDING_RECORDS), dtype=np.uint64)
 
 
 def refusal(uid: int, senders: int) -> str | None:

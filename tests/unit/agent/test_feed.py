@@ -7,6 +7,7 @@ import socket
 import stat
 import struct
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,28 @@ def test_what_is_held_is_bounded(source: Feed, monkeypatch: pytest.MonkeyPatch) 
         wait_for_records(source, 4)
     told = source.observe()
     assert (int(told.counts.sum()), told.missed) == (3, 1)
+
+
+def test_what_nobody_takes_holds_no_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "MAX_PENDING_RECORDS", 1000)
+    source = Feed(Host(), tmp_path / "feed.sock")
+    whole = np.zeros(8192, dtype=np.uint64)
+    frames = [feed_wire.encode(Space.HPA, "", whole[:records], whole[:records]) for records in (0, 1, 8192)]
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for data in (frames[0], frames[1]):
+            for _ in range(900):
+                source._take(feed_wire.decode(data))
+        for _ in range(20):
+            # Only the first of these finds room, for some of its records; each has bytes of its own.
+            source._take(feed_wire.decode(bytes(bytearray(frames[2]))))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert source._pending_records == 1000
+    assert source.tally.dropped_records == 900 + 20 * 8192 - 1000
+    assert after - before < 50_000
 
 
 def test_too_many_senders_are_refused(source: Feed) -> None:
