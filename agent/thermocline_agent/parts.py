@@ -2,7 +2,7 @@
 
 What fails is left alone for a while, twice as long each time it fails again, and the next of the list has its turn.
 IdlePage and the engine Damon use the same idle bits: beside IdlePage another engine moves pages, and where there is no
-other, another source observes.
+other, another source observes. Beside others' DAMON it does not observe at all.
 """
 
 from __future__ import annotations
@@ -124,11 +124,15 @@ class Parts:
             if (each.kind, each.name) == (kind, name):
                 if not each.available:
                     return each.reason, each.message
-                return self._yields(now) if (kind, name) == ("Source", "IdlePage") else None
+                return self._spoilt(now) if (kind, name) == ("Source", "IdlePage") else None
         return "Unknown", "this machine has not been probed"
 
-    def _yields(self, now: float) -> tuple[str, str] | None:
-        """Whether IdlePage leaves the idle bits to DAMON: as the only engine that there is, beside another source."""
+    def _spoilt(self, now: float) -> tuple[str, str] | None:
+        """Whether IdlePage leaves the idle bits to DAMON: to others', and to our engine where there is no other one and
+        another source.
+        """
+        if any((each.name, each.reason) == ("Damon", "DamonBusy") for each in self.capabilities):
+            return "DamonBusy", "others' DAMON uses the same idle bits: end it, or list Referenced"
         # An engine that fails for a while is no reason to forget what IdlePage has seen.
         engines = [name for name in self.wanted.get("Engine", ()) if self._had("Engine", name)]
         others = [name for name in self.wanted.get("Source", ()) if name != "IdlePage"]

@@ -124,6 +124,24 @@ def test_idle_bits_are_left_to_damon_where_nothing_else_moves_pages(
     assert parts.hindrance("Source", "IdlePage", 4.0) is None
 
 
+def test_idle_bits_are_left_to_others_damon(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thermocline_agent.sources.idle_page.page_idle.mark", lambda *_: None)
+    wanted = hotness(Source.DAMON, Source.IDLE_PAGE, Source.REFERENCED)
+    others = parts.capabilities
+    parts.use_source(FRAMES, wanted, 0.0)
+    assert parts.source is not None
+    assert parts.source.name == "IdlePage"
+    parts.capabilities = (
+        Capability("Source", "Damon", available=False, reason="DamonBusy", message="others"),
+        *others[1:],
+    )
+    parts.use_source(FRAMES, wanted, 10.0)
+    assert parts.source.name == "Referenced"
+    assert parts.hindrance("Source", "IdlePage", 10.0)[0] == "DamonBusy"  # type: ignore[index]
+    told = {each.name: each.message for each in parts.told(10.0) if each.kind == "Source"}
+    assert "end it, or list Referenced" in told["IdlePage"]
+
+
 def test_a_feed_is_used_as_soon_as_something_is_connected(parts: Parts, host_socket: Path) -> None:
     wanted = hotness(Source.FEED, Source.REFERENCED)
     parts.feed_path = host_socket
