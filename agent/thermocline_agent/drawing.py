@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 from xml.sax.saxutils import escape
 
-from thermocline_agent.lines import size
+from thermocline_agent.lines import plain, size
 from thermocline_agent.report import OwnerReport
 from thermocline_agent.warmth import Warmth, warmth
 
@@ -33,7 +33,7 @@ def drawing(owners: Sequence[OwnerReport], title: str) -> str:
     ]
     for place, (each, fast, slow) in enumerate(rows):
         top = _TOP + place * _ROW
-        name = f"{each.namespace}/{each.name}" if each.namespace else each.path
+        name = f"{each.namespace}/{each.name}" if each.namespace else plain(each.path)
         lines.append(
             f'<text x="{_LABEL - 8}" y="{top + 14}" text-anchor="end">{escape(_shortened(name))}</text>'
         )

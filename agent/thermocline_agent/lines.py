@@ -36,6 +36,15 @@ def size(pages: int) -> str:
     return f"{pages * PAGE_BYTES / (1 << 20):.1f} MiB"
 
 
+def plain(name: str) -> str:
+    """A name as a terminal or a file can take it: a cgroup's may have any bytes but a slash."""
+    return name if name.isprintable() else "".join(map(_escaped, name))
+
+
+def _escaped(letter: str) -> str:
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+
+
 def percent(share: float | None) -> str:
     """A share, or that it is not known."""
     return "unknown" if share is None else f"{100 * share:.1f} %"

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thermocline_agent import lines
-from thermocline_agent.lines import percent, size
+from thermocline_agent.lines import percent, plain, size
 from thermocline_agent.report import OwnerReport, Report
 from thermocline_agent.warmth import by_tier, warmth
 from thermocline_api.conditions import Status, find
@@ -103,7 +103,7 @@ def _owners(owners: tuple[OwnerReport, ...]) -> Table:
     for each in owners[:_MOST_OWNERS]:
         fast, slow = warmth(each.fast_pages), warmth(each.slow_pages)
         table.add_row(
-            Text(f"{each.namespace}/{each.name}" if each.namespace else each.path),
+            Text(f"{each.namespace}/{each.name}" if each.namespace else plain(each.path)),
             each.rule or "-",
             *map(size, (fast.pages, fast.hot, slow.pages, slow.hot, each.promoted_pages, each.demoted_pages)),
         )

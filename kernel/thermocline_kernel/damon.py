@@ -345,7 +345,8 @@ def _write(path: Path, text: str) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC)
         try:
-            os.write(descriptor, text.encode())
+            # Names of cgroups are bytes, of no encoding.
+            os.write(descriptor, os.fsencode(text))
         finally:
             os.close(descriptor)
     except OSError as err:

@@ -77,11 +77,11 @@ def run(arguments: argparse.Namespace) -> int:
     owner = owner_named(found, path)
     if owner is None:
         print(
-            f"{path}: no rule governs it and it has no page that is tracked; `thermocline-agent heat` lists what has",
+            f"{lines.plain(path)}: no rule governs it and it has no page that is tracked; `thermocline-agent heat` lists what has",
             file=sys.stderr,
         )
         return 1
-    print("\n".join(explanation(found, owner)))
+    print("\n".join(map(lines.plain, explanation(found, owner))))
     return 0
 
 

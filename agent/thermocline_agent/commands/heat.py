@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from thermocline_agent import runtime, state
 from thermocline_agent.drawing import drawing
-from thermocline_agent.lines import size
+from thermocline_agent.lines import plain, size
 from thermocline_agent.report import OwnerReport
 from thermocline_agent.state import State
 from thermocline_agent.warmth import Warmth, by_tier, warmth
@@ -115,7 +115,7 @@ def tiers(found: State) -> Iterator[str]:
 
 def named(each: OwnerReport) -> str:
     """A pod by its name, as far as that is known; anything else by its cgroup."""
-    return f"{each.namespace}/{each.name}" if each.namespace else each.path
+    return f"{each.namespace}/{each.name}" if each.namespace else plain(each.path)
 
 
 def _columns(each: OwnerReport) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
@@ -67,6 +68,26 @@ def test_explain_says_what_it_does_not_know(folder: Path, capsys: pytest.Capture
     assert "no rule governs it" in capsys.readouterr().err
     assert main(["explain", "--cgroup", "work", "--runtime-dir", str(folder / "none")]) == 1
     assert "no agent has run" in capsys.readouterr().err
+
+
+def test_names_of_any_bytes_are_told_as_a_terminal_takes_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = os.fsdecode(b"a\xff\x1b[2J")
+    report = replace(REPORT, owners=(replace(REPORT.owners[0], path=name, why=f"by {name}"),))
+    StateFile(tmp_path).publish(report)
+    words = ["--runtime-dir", str(tmp_path)]
+    assert main(["heat", "--svg", str(tmp_path / "heat.svg"), *words]) == 0
+    assert main(["explain", "--cgroup", name, *words]) == 0
+    assert main(["explain", "--cgroup", f"{name}/none", *words]) == 1
+    console = Console(file=io.StringIO(), width=120)
+    console.print(live.screen(report))
+    told = capsys.readouterr()
+    shown = (told.out, told.err, (tmp_path / "heat.svg").read_text(), console.file.getvalue())  # type: ignore[attr-defined]
+    for text in shown:
+        assert r"a\udcff\x1b[2J" in text
+        assert text.encode()
+        assert "\x1b" not in text
 
 
 def test_a_container_is_explained_by_its_pod() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,13 @@ def test_a_context_is_written_as_the_kernel_reads_it(tmp_path: Path) -> None:
     assert first == ["memcg", "N", "/kubepods/pod1", "0", "0"]
     assert second == ["addr", "Y", "0", "4096", "8192"]
     assert (found.root / "0/state").read_text() == "on"
+
+
+def test_a_cgroup_whose_name_is_no_text_is_named_by_its_bytes(tmp_path: Path) -> None:
+    found = admin(tmp_path, kdamond(0, MARK_US))
+    scheme = Scheme(Action.MIGRATE_COLD, 1, filters=(CgroupFilter(os.fsdecode(b"a\xff")),))
+    found.start(0, Context((Range(0, 4096),), 100, 2000, 10, 1000, (scheme,)))
+    assert (found.root / "0/contexts/0/schemes/0/filters/0/memcg_path").read_bytes() == b"/a\xff"
 
 
 def regions(root: Path, rows: dict[int, tuple[str, str, str, str]]) -> Admin:
