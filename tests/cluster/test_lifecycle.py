@@ -126,13 +126,16 @@ def test_an_image_that_is_missing_is_told_and_a_rollback_mends_it(stage: Stage) 
     cluster = stage.cluster
     done = stage.try_to_install("image.tag=missing", timeout="45s")
     assert done.status != 0
-    waiting = [
-        each["state"]["waiting"]["reason"]
-        for pod in cluster.get("pods", "-n", SYSTEM)["items"]
-        for each in pod["status"].get("containerStatuses", [])
-        if "waiting" in each["state"]
-    ]
-    assert "ErrImageNeverPull" in waiting
+
+    def is_told() -> bool:
+        return "ErrImageNeverPull" in [
+            each["state"]["waiting"]["reason"]
+            for pod in cluster.get("pods", "-n", SYSTEM)["items"]
+            for each in pod["status"].get("containerStatuses", [])
+            if "waiting" in each["state"]
+        ]
+
+    cluster.wait(is_told, "the missing image to be told", SECONDS)
     # One node's agent at a time: the others go on.
     running = [pod for pod in agent_pods(stage).values() if pod["status"]["containerStatuses"][0]["ready"]]
     assert len(running) >= 2
