@@ -41,7 +41,9 @@ def server_of(cluster: Cluster) -> ApiServer:
         done = server.kubectl("apply", "--server-side", "-f", crd)
         assert done.status == 0, done.err
     server.kubectl("create", "namespace", NAMESPACE)
-    rendered = cluster.lab("helm", "template", "thermocline", str(CHART), "-n", NAMESPACE).text
+    rendered = cluster.lab(
+        "helm", "template", "thermocline", str(CHART), "-n", NAMESPACE, "--set", "image.registry=x"
+    ).text
     roles = [each for each in yaml.safe_load_all(rendered) if each["kind"] in _ROLES]
     done = server.kubectl("apply", "-f", "-", text=yaml.safe_dump_all(roles))
     assert done.status == 0, done.err

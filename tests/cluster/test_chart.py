@@ -22,17 +22,21 @@ from tests.lab.build import catalogue
 from tests.lab.build.part import Workshop
 from tests.lab.cache import Cache, default_root
 from thermocline_agent.cluster.api import Api, ApiError, configure
+from thermocline_api import __version__
 
 pytestmark = pytest.mark.cluster
 
 CHART = CHECKOUT / "charts/thermocline"
 NAMESPACE = "thermocline-system"
+REGISTRY = "image.registry=registry.example.com/x"
+DIGEST = f"sha256:{64 * '1'}"
 MATRIX = {
     "defaults": (),
     "no-crds": ("crds.enabled=false",),
     "crds-go": ("crds.keep=false",),
     "registry": ("image.registry=registry.example.com:5000/x", "image.tag=dev", "image.pullPolicy=Never",
                  "image.pullSecrets[0].name=secret"),
+    "digests": (f"agent.digest={DIGEST}", f"operator.digest={DIGEST}"),
     "placed": ("agent.nodeSelector.pool=cxl", "operator.nodeSelector.pool=infra", "agent.tolerations=null",
                "operator.tolerations[0].operator=Exists", "agent.priorityClassName=system-cluster-critical"),
     "seccomp": ("agent.seccomp.type=Localhost", "agent.seccomp.localhostProfile=profiles/thermocline.json"),
@@ -59,12 +63,25 @@ def run(helm: Path, *words: str | Path) -> Ended:
 
 
 def render(helm: Path, values: Sequence[str], *words: str, chart: Path = CHART) -> str:
-    sets = [word for value in values for word in ("--set", value)]
     done = run(
-        helm, "template", "thermocline", chart, "-n", NAMESPACE, "--kube-version", "1.36.0", *sets, *words
+        helm,
+        "template",
+        "thermocline",
+        chart,
+        "-n",
+        NAMESPACE,
+        "--kube-version",
+        "1.36.0",
+        *sets(*values),
+        *words,
     )
     assert done.status == 0, done.err
     return done.text
+
+
+def sets(*values: str) -> list[str]:
+    """The words that give values, after a registry."""
+    return [word for value in (REGISTRY, *values) for word in ("--set", value)]
 
 
 class Strict(yaml.SafeLoader):
@@ -88,8 +105,7 @@ def objects_of(text: str) -> Iterator[Any]:
 
 @pytest.mark.parametrize("name", MATRIX)
 def test_it_passes_helms_lint(helm: Path, name: str) -> None:
-    sets = [word for value in MATRIX[name] for word in ("--set", value)]
-    done = run(helm, "lint", "--strict", CHART, *sets)
+    done = run(helm, "lint", "--strict", CHART, *sets(*MATRIX[name]))
     assert done.status == 0, done.text + done.err
 
 
@@ -128,19 +144,21 @@ def test_the_api_server_takes_what_it_renders(objects: Objects, helm: Path, name
         ("agent.seccomp.type=Localhost", "needs agent.seccomp.localhostProfile"),
         ("agent.seccomp.localhostProfile=x", "is read with type Localhost alone"),
         ("agent.privileged=true", "additional properties 'privileged' not allowed"),
+        ("image.registry=", "image.registry: write where you have pushed the images to"),
+        ("agent.digest=sha256:1", "does not match pattern"),
         ("image.pullPolicy=Sometimes", "value must be one of 'Always', 'IfNotPresent', 'Never'"),
         ("agent.apiTtl=soon", "does not match pattern"),
         ("agent.capabilities[0]=NET_ADMIN", "value must be one of 'SYS_ADMIN', 'PERFMON'"),
     ],
 )
 def test_values_that_mean_nothing_are_refused(helm: Path, value: str, sentence: str) -> None:
-    done = run(helm, "template", "thermocline", CHART, "--kube-version", "1.36.0", "--set", value)
+    done = run(helm, "template", "thermocline", CHART, "--kube-version", "1.36.0", *sets(value))
     assert done.status != 0
     assert sentence in done.err
 
 
 def test_an_api_server_that_is_too_old_is_refused(helm: Path) -> None:
-    done = run(helm, "template", "thermocline", CHART, "--kube-version", "1.31.0")
+    done = run(helm, "template", "thermocline", CHART, "--kube-version", "1.31.0", *sets())
     assert done.status != 0
     assert ">=1.32.0-0" in done.err
 
@@ -157,6 +175,16 @@ def test_pods_are_not_made_anew_for_a_new_version_of_the_chart_alone(helm: Path,
     )  # fmt: skip
     assert [each["metadata"]["labels"]["helm.sh/chart"] for each in new] == ["thermocline-99.0.0"] * 2
     assert [each["spec"] for each in new] == [each["spec"] for each in old]
+
+
+@pytest.mark.parametrize(
+    ("values", "rest"),
+    [((), f":{__version__}"), (("image.tag=dev",), ":dev"), (MATRIX["digests"], f"@{DIGEST}"),
+     (("image.tag=dev", *MATRIX["digests"]), f"@{DIGEST}")],
+)  # fmt: skip
+def test_images_are_of_the_registry_that_is_told(helm: Path, values: Sequence[str], rest: str) -> None:
+    found = set(re.findall(r"^ *image: (.+)$", render(helm, values), re.MULTILINE))
+    assert found == {f"registry.example.com/x/{name}{rest}" for name in ("agent", "operator")}
 
 
 def is_prometheus_operators(manifest: Any) -> bool:
@@ -383,7 +411,7 @@ def test_a_release_leaves_the_lease_to_its_operator_and_takes_it_along(
         return found
 
     # The CRDs are there.
-    do("install", "thermocline", CHART, "--create-namespace", "--set", "crds.enabled=false")
+    do("install", "thermocline", CHART, "--create-namespace", *sets("crds.enabled=false"))
     try:
         assert not lease().get("spec")
         config = kubeconfig(objects, tmp_path / "operator", "thermocline-operator")

@@ -18,7 +18,7 @@ EPILOG: Final = """\
 examples:
   thermocline-agent validate policy.yaml
   thermocline-agent validate docs/examples/*.yaml
-  helm template charts/thermocline | thermocline-agent validate -
+  helm template charts/thermocline --set image.registry=none | thermocline-agent validate -
 
 It prints a line a problem, in the API server's words: FILE: DOCUMENT: FIELD: MESSAGE. The exit status is
 0 when there is none, 1 when there are some, and 2 when a file cannot be read. Other kinds are passed over.

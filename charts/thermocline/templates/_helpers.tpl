@@ -24,9 +24,11 @@ app.kubernetes.io/part-of: thermocline
 {{ include "thermocline.selector" . }}
 {{- end }}
 
+{{- /* Of one component: (list . .Values.agent). */ -}}
 {{- define "thermocline.image" -}}
 {{- $ := index . 0 -}}
-{{ $.Values.image.registry }}/{{ index . 1 }}:{{ default $.Chart.AppVersion $.Values.image.tag }}
+{{- $registry := required "image.registry: write where you have pushed the images to, as docs/install.md says; there is no default, for nobody publishes any" $.Values.image.registry -}}
+{{ $registry }}/{{ (index . 1).image }}{{ with (index . 1).digest }}@{{ . }}{{ else }}:{{ default $.Chart.AppVersion $.Values.image.tag }}{{ end }}
 {{- end }}
 
 {{- /* Names of what is not in a namespace say which release it is of. */ -}}
