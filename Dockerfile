@@ -1,5 +1,6 @@
 # The agent's and the operator's images: docker build --target agent . (or podman, or buildah)
 ARG BASE=docker.io/library/python:3.13-slim-trixie
+ARG VERSION=0.1.0
 
 FROM ${BASE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ONLY_BINARY=:all: PIP_ROOT_USER_ACTION=ignore
@@ -37,11 +38,12 @@ RUN set -- /opt/build/bin/python -m pip --python /opt/thermocline/bin/python \
 # Root, for what it reads in /proc and /sys wants capabilities that only root's processes are given.
 FROM ${BASE} AS agent
 ARG BASE
+ARG VERSION
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Thermocline agent" \
       org.opencontainers.image.description="Moves hot pages to fast memory and cold pages to slow memory on one node" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.base.name="${BASE}"
 COPY --from=build-agent /opt/thermocline /opt/thermocline
@@ -51,11 +53,12 @@ ENTRYPOINT ["thermocline-agent"]
 
 FROM ${BASE} AS operator
 ARG BASE
+ARG VERSION
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Thermocline operator" \
       org.opencontainers.image.description="Turns MemoryTierPolicy objects into settings for every node" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.base.name="${BASE}"
 COPY --from=build-operator /opt/thermocline /opt/thermocline

@@ -61,8 +61,14 @@ def test_every_dependency_and_the_build_tool_are_pinned() -> None:
 def test_versions_agree() -> None:
     version = PROJECT["project"]["version"]
     assert __version__ == version
-    labels = re.findall(r'image\.version="([^"]+)"', (CHECKOUT / "Dockerfile").read_text())
-    assert labels == [version, version]
+    dockerfile = (CHECKOUT / "Dockerfile").read_text()
+    # What stands before the first stage is known in those that name it, and in no others.
+    assert re.findall(r"^ARG VERSION=(\S+)$", dockerfile.partition("\nFROM ")[0], re.MULTILINE) == [version]
+    stages = [each for each in re.split(r"^FROM ", dockerfile, flags=re.MULTILINE) if "image.version" in each]
+    assert len(stages) == 2
+    for stage in stages:
+        assert "\nARG VERSION\n" in stage.partition("LABEL")[0]
+        assert 'image.version="${VERSION}"' in stage
 
 
 def test_every_dependency_has_its_reason() -> None:
