@@ -43,6 +43,8 @@ _ATTR_BYTES: Final = 112  # PERF_ATTR_SIZE_VER5: kernels since 4.1 take it
 _IOC_ENABLE: Final = 0x2400
 _IOC_PERIOD: Final = 0x40082404
 
+_IBS_LOWEST: Final = 0x90
+
 _RECORD_LOST: Final = 2
 _RECORD_THROTTLE: Final = 5
 _RECORD_SAMPLE: Final = 9
@@ -70,11 +72,18 @@ class Event:
     cpus: frozenset[int] | None = None
     # An event that must lead the group: Intel since Sapphire Rapids counts no loads without it.
     leader_config: int | None = None
+    # IBS samples any instruction: address 0 is then of one that accessed no memory. Its hardware counts in sixteens,
+    # from nine of them on, and refuses a period in between (arch/x86/events/amd/ibs.c).
+    ibs: bool = False
+
+    def fitting(self, period: int) -> int:
+        """The period nearest below that the event can have."""
+        return max(_IBS_LOWEST, period & ~0xF) if self.ibs else period
 
     def attributes(self, period: int) -> bytes:
         """The struct perf_event_attr of the sampling event. It is off until its leader, or itself, is switched on."""
         flags = self.precise << _PRECISE_SHIFT | (_FLAG_DISABLED if self.leader_config is None else 0)
-        return self._attributes(self.config, self.config1, period, _SAMPLE_PHYS_ADDR, flags)
+        return self._attributes(self.config, self.config1, self.fitting(period), _SAMPLE_PHYS_ADDR, flags)
 
     def leader_attributes(self) -> bytes:
         """That of the leader, which counts and takes no samples."""
@@ -110,7 +119,7 @@ def memory_events(host: Host) -> tuple[Event, ...]:
     folder = host.sys / "bus/event_source/devices/ibs_op"
     if folder.exists():
         # Before 6.14 the PMU refuses to leave the kernel out.
-        found.append(Event("ibs_op", read_number(folder / "type"), user_only=False))
+        found.append(Event("ibs_op", read_number(folder / "type"), user_only=False, ibs=True))
     return tuple(found)
 
 
@@ -215,6 +224,7 @@ def unwrap(ring: memoryview | bytes, tail: int, head: int) -> bytes:
 class Sampler:
     """One event on every CPU that has it. Use as a context manager, or close() it."""
 
+    event: Event
     rings: list[_Ring]
 
     @classmethod
@@ -227,7 +237,7 @@ class Sampler:
         cpus = sorted(online if event.cpus is None else online & event.cpus)
         if not cpus:
             raise Unavailable(NAME, f"no CPU on line has {event.name}")
-        sampler = cls([])
+        sampler = cls(event, [])
         try:
             for cpu in cpus:
                 sampler.rings.append(_Ring.open(event, cpu, period, ring_pages))
@@ -250,7 +260,7 @@ class Sampler:
     def set_period(self, period: int) -> None:
         """Sample every `period`-th occurrence from now on. Raises Failed."""
         for ring in self.rings:
-            ring.set_period(period)
+            ring.set_period(self.event.fitting(period))
 
     def close(self) -> None:
         """End sampling."""

@@ -59,11 +59,16 @@ class PerfMem:
         addresses = np.concatenate([part.addresses for part in parts])
         known = addresses[addresses != 0]
         lost = sum(part.lost for part in parts)
+        missed = lost + sum(
+            int((part.addresses == 0).sum())
+            for part, sampler in zip(parts, self._samplers, strict=True)
+            if not sampler.event.ibs
+        )
         taken, period = addresses.size + lost, self.period
         self._adapt(taken)
         found = by_page(known, np.ones(known.shape, dtype=np.uint64))
         seconds = time.thread_time() - began + taken * SAMPLE_SECONDS
-        return observation(self._frames, found, float(period), seconds, taken - known.size)
+        return observation(self._frames, found, float(period), seconds, missed)
 
     def _adapt(self, taken: int) -> None:
         now = time.monotonic()
@@ -84,7 +89,7 @@ def next_period(period: int, samples: int, elapsed_seconds: float, limit_cores: 
     """The period at which samples would cost what the limit allows. Pure.
 
     It stays while they cost from half of the limit to the limit, and never changes more than fourfold at a time.
-    It is odd, so that it does not keep step with loops.
+    It is odd, so that it does not keep step with loops; events that take no odd one round it down.
     """
     if elapsed_seconds <= 0:
         return period

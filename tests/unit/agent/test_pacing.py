@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thermocline_agent.frames import Frames
 from thermocline_agent.sources.pacing import Pace, resized
-from thermocline_agent.sources.perf_mem import SAMPLE_SECONDS, next_period
+from thermocline_agent.sources.perf_mem import SAMPLE_SECONDS, PerfMem, next_period
+from thermocline_kernel.host import Host
+from thermocline_kernel.perf import Event, Samples
 
 
 def test_what_is_affordable_keeps_within_the_limit() -> None:
@@ -63,3 +70,30 @@ def test_samples_come_to_cost_what_is_allowed(rate: float, limit: float) -> None
 def test_a_clock_that_stands_changes_no_period() -> None:
     assert next_period(10_007, 5, 0.0, 0.1) == 10_007
     assert next_period(10_007, 5, -1.0, 0.1) == 10_007
+
+
+@dataclass
+class Given:
+    """A sampler that has taken these addresses."""
+
+    event: Event
+    addresses: list[int]
+
+    def read(self) -> Samples:
+        return Samples(np.array(self.addresses, dtype=np.uint64), lost=1)
+
+    def set_period(self, period: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_an_instruction_without_an_access_is_no_sample_missed() -> None:
+    source: Any = PerfMem(Host(), 1.0)
+    source._frames = (Frames(0, 10),)
+    source._samplers = [Given(Event("ibs_op", 11, ibs=True), [0, 0, 4096]), Given(Event("e", 4), [0, 4096])]
+    told = source.observe()
+    assert int(told.counts.sum()) == 2
+    # The one that each says it has lost, and a load whose address is not known.
+    assert told.missed == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -131,7 +132,7 @@ def test_a_hybrid_with_a_leader(tmp_path: Path) -> None:
 
 def test_amds_op_counts_the_kernel_too(tmp_path: Path) -> None:
     trees.plant(tmp_path, {f"{DEVICES}/ibs_op/type": "11\n"})
-    assert perf.memory_events(Host(sys=tmp_path)) == (Event("ibs_op", 11, user_only=False),)
+    assert perf.memory_events(Host(sys=tmp_path)) == (Event("ibs_op", 11, user_only=False, ibs=True),)
 
 
 def test_most_virtual_machines_have_none(tmp_path: Path) -> None:
@@ -153,6 +154,17 @@ def test_attributes_are_laid_out_as_the_header_says() -> None:
     leader = grouped.leader_attributes()
     assert struct.unpack_from("=QQQ", leader, 8) == (0x8203, 0, 0)
     assert struct.unpack_from("=Q", leader, 40) == (1,)
+
+
+@pytest.mark.parametrize(("asked", "fitting"), [(10_007, 10_000), (1_009, 1_008), (144, 144), (1, 0x90)])
+def test_ibs_takes_periods_in_sixteens(monkeypatch: pytest.MonkeyPatch, asked: int, fitting: int) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(perf._Ring, "set_period", lambda _, period: told.append(period))
+    ring: Any = perf._Ring(-1, -1, cast(Any, None), 0)
+    for event, wanted in ((Event("ibs_op", 11, ibs=True), fitting), (Event("e", 4), asked)):
+        assert struct.unpack_from("=Q", event.attributes(asked), 16) == (wanted,)
+        perf.Sampler(event, [ring]).set_period(asked)
+        assert told.pop() == wanted
 
 
 def test_no_cpu_with_the_event(tmp_path: Path) -> None:
