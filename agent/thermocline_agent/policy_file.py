@@ -1,9 +1,14 @@
-"""A policy in a file, for a machine without Kubernetes: read when it changes, kept as it was while it is invalid."""
+"""A policy in a file, for a machine without Kubernetes: read when it changes, kept as it was while it is invalid.
+
+An editor or a script may write it in pieces, and the first of them may be a valid policy. So a file that has changed is
+read once it has been as it is for a second.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -12,21 +17,36 @@ from thermocline_agent.assignment import Assignment, Pod
 from thermocline_agent.manifest import Malformed, Unreadable, read_policy
 from thermocline_api.problem import InvalidManifest
 
+_SETTLED_SECONDS: Final = 1.0
+
 _log: Final = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class PolicyFile:
-    """The PolicySource of a file that holds one MemoryTierPolicy; its nodeSelector and rollout say nothing here."""
+    """The PolicySource of a file that holds one MemoryTierPolicy; its nodeSelector and rollout say nothing here.
+
+    `monotonic` and `wall` are clocks; files have their times by the latter.
+    """
 
     path: Path
+    monotonic: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
     _assignment: Assignment = field(default_factory=Assignment)
     _signature: tuple[int, int, int] | None = None
+    # What the file was when it was first seen so, and when that was.
+    _seen: tuple[tuple[int, int, int] | None, float] = (None, float("-inf"))
 
     @classmethod
-    def open(cls, path: Path) -> PolicyFile:
+    def open(
+        cls,
+        path: Path,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> PolicyFile:
         """Read it for the first time. Raises Unreadable, Malformed or InvalidManifest."""
-        made = cls(path)
+        made = cls(path, monotonic, wall)
         made._signature = made._signed()
         made._assignment = _read(path)
         return made
@@ -34,7 +54,7 @@ class PolicyFile:
     def current(self) -> Assignment:
         """The policy as the file has it, or as it last was when that is no valid one."""
         found = self._signed()
-        if found != self._signature:
+        if found != self._signature and self._settled(found):
             self._signature = found
             self._take()
         return self._assignment
@@ -44,9 +64,17 @@ class PolicyFile:
         return None
 
     def reload(self) -> None:
-        """Read it again, changed or not."""
+        """Read it again, changed or not, and at once."""
         self._signature = self._signed()
         self._take()
+
+    def _settled(self, found: tuple[int, int, int] | None) -> bool:
+        """Whether nobody has touched the file for a second, by its time, or by two looks: clocks may be wrong."""
+        now = self.monotonic()
+        if self._seen[0] != found or self._seen[1] == float("-inf"):
+            self._seen = (found, now)
+        written = float("inf") if found is None else found[0] / 1e9
+        return max(now - self._seen[1], self.wall() - written) >= _SETTLED_SECONDS
 
     def _take(self) -> None:
         try:
