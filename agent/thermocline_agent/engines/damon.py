@@ -116,9 +116,11 @@ class Damon:
         # DAMON does not say why a page stays.
         results = np.full(moves.pfns.shape, Result.UNKNOWN, dtype=np.uint8)
         # A frame that a page has left is charged to nobody, or to another.
-        left = owners.unchanged(self.host, moves.pfns, moves.owners)
-        # Without a byte moved, what left its frame did so by itself.
-        results[~left] = Result.MOVED if applied_bytes else Result.GONE
+        left = np.flatnonzero(~owners.unchanged(self.host, moves.pfns, moves.owners))
+        # More than was moved left by itself. Which did is not known, only how many at least: a folio that is moved counts
+        # as a whole, and may be named by one of its pages.
+        results[left] = Result.GONE
+        results[left[: applied_bytes // PAGE_BYTES]] = Result.MOVED
         return results
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from tests.unit.kernel import trees
 from thermocline_agent.engines import damon, engine, physical_call, reverse_map
-from thermocline_agent.engines import move_pages as move_pages_engine
 from thermocline_agent.engines.engine import Outcome, Request, Result, from_statuses
 from thermocline_agent.engines.move_pages import MovePages, candidates
 from thermocline_agent.engines.physical_call import PhysicalCall
@@ -143,7 +142,7 @@ def test_owners_are_asked_for_again_before_each_call(host: Host, monkeypatch: py
         return targets
 
     monkeypatch.setattr(physical_call, "CALL_PAGES", 2)
-    monkeypatch.setattr(physical_call.move_phy_pages, "move", move)
+    monkeypatch.setattr("thermocline_kernel.move_phy_pages.move", move)
     outcome = PhysicalCall(host).migrate(
         Request(words(0, 5, 2, 6, 2), nodes(*[1] * 5), words(*[20] * 5)),
     )
@@ -169,7 +168,7 @@ def test_a_page_that_changes_hands_during_the_search_stays(
             (host.proc / "kpagecgroup").write_bytes(trees.words([21, 21, 20, 0, 20, 20, 20]))
             return found
 
-    monkeypatch.setattr(move_pages_engine.move_pages, "move", move)
+    monkeypatch.setattr("thermocline_kernel.move_pages.move", move)
     made = MovePages(host)
     made.reverse = Slow(host)
     outcome = made.migrate(Request(words(0, 2), nodes(1, 1), words(20, 20)))
@@ -339,6 +338,17 @@ def test_a_run_of_damon_that_does_not_get_on_is_left_when_the_agent_must_end() -
     made.halted = lambda: False
     with pytest.raises(Unavailable, match="not through"):
         made._wait(8192)
+
+
+@pytest.mark.parametrize("moved", [0, 1, 2, 5])
+def test_no_more_pages_are_told_as_moved_than_damon_has_moved(host: Host, moved: int) -> None:
+    (host.proc / "kpagecgroup").write_bytes(trees.words([0, 21, 20, 0, 20, 20, 20]))
+    engine: Any = damon.Damon(host, cast(Any, None), frozenset({0}))
+    told = engine._seen(Request(words(0, 1, 2, 3), nodes(*[1] * 4), words(*[20] * 4)), moved * PAGE_BYTES)
+    found = Outcome(told).counts
+    assert found[Result.UNKNOWN] == 1
+    assert found.get(Result.MOVED, 0) == min(moved, 3)
+    assert found.get(Result.GONE, 0) == max(0, 3 - moved)
 
 
 def test_long_runs_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
