@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from thermocline_kernel import process_stat, seccomp
-from thermocline_kernel.damon import Admin, Holder
+from thermocline_kernel.damon import Action, Admin, Holder
 from thermocline_kernel.host import Host
 
 MONITOR: Final = 0
@@ -16,14 +16,27 @@ _COUNT: Final = 2
 
 @dataclass(slots=True)
 class Kdamonds:
-    """Claims them when the first user comes, and releases them when the last one goes."""
+    """Claims them when the first user comes, and releases them when the last one goes.
+
+    `actions` are what schemes can do here, asked for when they were first claimed, for later they are in use; None before.
+    """
 
     admin: Admin
     _users: set[int]
+    actions: frozenset[Action] | None
 
     def __init__(self, admin: Admin) -> None:
         self.admin = admin
         self._users = set()
+        self.actions = None
+
+    def clear(self) -> None:
+        """Remove what an agent that was killed left, if they have no user here. Raises as acquire does, but never Busy.
+
+        For the one agent of a machine.
+        """
+        if not self._users:
+            self.admin.release()
 
     def acquire(self, index: int) -> None:
         """Have one of them, off. Raises Busy while others use DAMON, Unavailable, Denied, Failed or Garbled.
@@ -38,6 +51,8 @@ class Kdamonds:
             self.admin.claim(_COUNT)
         self._users.add(index)
         self.admin.stop(index)
+        if self.actions is None:
+            self.actions = self.admin.actions(index)
 
     def release(self, index: int) -> None:
         """Give one back. Raises as acquire does, but never Busy."""

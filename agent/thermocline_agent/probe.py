@@ -1,7 +1,7 @@
 """What this machine can do: its tiers, its sources and engines; and of those it lacks, why, and what would help.
 
 Trying is the only way to know: a file may be there and not for us, a system call in the kernel and forbidden.
-Whatever is tried here leaves the machine as it was.
+Whatever is tried here leaves the machine as it was: DAMON has to make a kdamond for it, which is removed at once.
 """
 
 from __future__ import annotations
@@ -59,10 +59,12 @@ class Missing(Exception):
     message: str
 
 
-def probe(host: Host, feed_senders: int = 0) -> Probe:
-    """Try everything. `feed_senders` is how many are connected to the feed socket of the agent that asks."""
+def probe(host: Host, feed_senders: int = 0, damon_actions: frozenset[Action] | None = None) -> Probe:
+    """Try everything. `feed_senders` is how many are connected to the feed socket of the agent that asks,
+    `damon_actions` what it knows of schemes: while kdamonds of ours are there, they are not asked.
+    """
     topology, problem = _topology(host)
-    damon = _Damon(host)
+    damon = _Damon(host, damon_actions)
     tried: tuple[tuple[Literal["Source", "Engine"], str, Callable[[], str]], ...] = (
         ("Source", "Feed", lambda: _feed(feed_senders)),
         ("Source", "PerfMem", lambda: _perf_mem(host)),
@@ -215,9 +217,10 @@ def _move_pages(host: Host) -> str:
 class _Damon:
     """DAMON is asked once, for the source and the engine both."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, known: frozenset[Action] | None) -> None:
         self._host = host
-        self._actions: frozenset[Action] | None = None
+        self._actions = known
+        self._asked = False
 
     def source(self) -> str:
         """Whether it can monitor."""
@@ -226,25 +229,31 @@ class _Damon:
 
     def engine(self) -> str:
         """Whether it can migrate."""
-        if not self._ask() >= {Action.MIGRATE_HOT, Action.MIGRATE_COLD}:
+        actions = self._ask()
+        if actions is None:
+            raise Missing(
+                "NotAsked", "an agent that runs here, or was killed, has DAMON, which is not asked meanwhile"
+            )
+        if not actions >= {Action.MIGRATE_HOT, Action.MIGRATE_COLD}:
             raise Missing("NotInKernel", "this DAMON does not migrate pages: Linux 6.11 and later do")
         return "migrate_hot and migrate_cold schemes, checked by owner in the kernel"
 
-    def _ask(self) -> frozenset[Action]:
-        """What schemes can do."""
-        if self._actions is None:
+    def _ask(self) -> frozenset[Action] | None:
+        """What schemes can do; None where nobody knows, and it is not to be asked now."""
+        if not self._asked:
             self._actions = self._actions_of(Admin(self._host))
+            self._asked = True
         return self._actions
 
-    def _actions_of(self, admin: Admin) -> frozenset[Action]:
+    def _actions_of(self, admin: Admin) -> frozenset[Action] | None:
         modules = [active.sentence for active in tiering.active(self._host) if active.mechanism.holds_damon]
         if modules:
             raise Missing("DamonBusy", f"DAMON is taken: {'; '.join(modules)}")
         try:
             if admin.holder() is Holder.OURS:
-                # An agent is at work, or was killed; it has its kdamonds because they can do all of this.
-                return frozenset(Action)
-            admin.claim(1)
+                # An agent is at work, or was killed. It has them because they can monitor; not all can migrate.
+                return self._actions
+            return self._found(admin)
         except Denied:
             raise
         except Busy as err:
@@ -253,7 +262,11 @@ class _Damon:
             raise Missing(
                 "NotInKernel", f"{err}: it needs a kernel with CONFIG_DAMON_PADDR and CONFIG_DAMON_SYSFS"
             ) from err
+
+    def _found(self, admin: Admin) -> frozenset[Action]:
+        """Found out by a kdamond of ours, which is removed whatever happens."""
         try:
+            admin.claim(1)
             if "paddr" not in admin.operations(0):
                 raise Missing(
                     "NotInKernel", "this DAMON knows no physical addresses: it needs CONFIG_DAMON_PADDR"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -34,6 +35,7 @@ from thermocline_agent.topology import Topology, changes
 from thermocline_agent.tracking import Tracking
 from thermocline_api.node import NodeStatus
 from thermocline_api.settings import KernelTiering, Mode, Settings
+from thermocline_kernel.errors import KernelInterfaceError
 from thermocline_kernel.host import Host
 
 _log: Final = logging.getLogger(__name__)
@@ -249,7 +251,11 @@ class Rounds:
         if now < self._probed_at + _PROBE_SECONDS:
             return
         self._probed_at = now
-        self.parts.capabilities = probe(self.host, self.parts.senders).capabilities
+        kdamonds = self.parts.kdamonds
+        # Where DAMON does not work, the probe says why.
+        with suppress(KernelInterfaceError):
+            kdamonds.clear()
+        self.parts.capabilities = probe(self.host, self.parts.senders, kdamonds.actions).capabilities
 
     def _report(self, facts: Facts, settings: Settings, done: Done, began: float) -> Report:
         oom_kills = self.machine.oom_kills()

@@ -33,6 +33,9 @@ from thermocline_kernel.host import Host, numbered, read_line, read_lines, read_
 # physical addresses it never does.
 MARK_US: Final = 3_660_843_765
 
+# A kdamond that has no context for so long is nobody's work any more. What is lost with it is a number.
+_ABANDONED_SECONDS: Final = 60.0
+
 # All of DAMON's sysfs has one lock, on which nobody waits: EBUSY. It is held for milliseconds, or while somebody's
 # update_schemes_tried_regions lasts, which is as long as their aggregation interval.
 _PATIENCE_SECONDS: Final = 3.0
@@ -151,13 +154,16 @@ class Admin:
     def claim(self, count: int) -> None:
         """Have `count` kdamonds of ours, none of them on; what an agent that was killed left is removed first.
 
-        Raises Busy, having touched nothing, while others have kdamonds; and as holder does.
+        Raises Busy, having touched nothing, while others have kdamonds, or have begun to make some; and as holder does.
         """
         found = self.holder()
-        if found is Holder.UNFINISHED:
-            # Somebody may be at it; what an agent killed between two writes left stays as it is.
-            self.sleep(1.0)
-            found = self.holder()
+        # An agent that is killed between two writes leaves one without a context, too, and that must not last.
+        if found is Holder.UNFINISHED and not self._abandoned():
+            raise Busy(
+                self.root,
+                "somebody is configuring DAMON: if nobody is, write 0 to nr_kdamonds there, or wait a minute",
+                errno.EBUSY,
+            )
         if found is Holder.OTHERS:
             raise Busy(
                 self.root,
@@ -167,10 +173,15 @@ class Admin:
         if found is not Holder.NOBODY:
             self._remove()
         self._write(self.root / "nr_kdamonds", count)
-        for index in range(count):
-            contexts = self.root / str(index) / "contexts"
-            self._write(contexts / "nr_contexts", 1)
-            self._write(contexts / "0/monitoring_attrs/intervals/update_us", MARK_US)
+        try:
+            for index in range(count):
+                contexts = self.root / str(index) / "contexts"
+                self._write(contexts / "nr_contexts", 1)
+                self._write(contexts / "0/monitoring_attrs/intervals/update_us", MARK_US)
+        except BaseException:
+            # What has no mark yet would be taken for another's.
+            self._write(self.root / "nr_kdamonds", 0)
+            raise
 
     def release(self) -> bool:
         """Stop and remove kdamonds of ours; whether there were any. Others' stay. Raises as holder does."""
@@ -275,6 +286,15 @@ class Admin:
         if read_number(kdamond / "contexts/nr_contexts") == 0:
             return None
         return read_number(kdamond / "contexts/0/monitoring_attrs/intervals/update_us")
+
+    def _abandoned(self) -> bool:
+        """Whether kdamonds have stood there for long. sysfs gives a folder the time when it was first looked up."""
+        folders = numbered(self.root, "").values()
+        try:
+            made = max((folder.stat().st_mtime for folder in folders), default=0.0)
+        except OSError as err:
+            raise failure(self.root, err) from err
+        return time.time() - made > _ABANDONED_SECONDS
 
     def _remove(self) -> None:
         for index in range(read_number(self.root / "nr_kdamonds")):

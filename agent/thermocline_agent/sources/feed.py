@@ -37,6 +37,11 @@ MAX_PENDING_RECORDS: Final = 1 << 20
 _PEER: Final = struct.Struct("3i")
 
 
+def _room() -> U64:
+    """For all that is held between two observations. It takes memory only as it is filled."""
+    return np.empty((2, MAX_PENDING_RECORDS), dtype=np.uint64)
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     """What has happened on the socket since it was opened."""
@@ -59,7 +64,7 @@ class Feed:
     senders: int = 0
     _frames: tuple[Frames, ...] = ()
     # Addresses and counts, of which _pending_records are filled.
-    _pending: U64 = field(default_factory=lambda: _room())
+    _pending: U64 = field(default_factory=_room)
     _pending_records: int = 0
     _dropped_before: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -196,11 +201,6 @@ class Feed:
                 self.tally.dropped_records + dropped_records,
                 self.tally.refused_senders + refused_senders,
             )
-
-
-def _room() -> U64:
-    """For all that is held between two observations. It takes memory only as it is filled."""
-    return np.empty((2, MAX_PENDING_RECORDS), dtype=np.uint64)
 
 
 def refusal(uid: int, senders: int) -> str | None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.kernel import trees
+from tests.unit.kernel import test_damon, trees
 from thermocline_agent import kdamonds
 from thermocline_agent.frames import Frames, total_pages
 from thermocline_agent.sources import damon, lru
@@ -270,6 +270,27 @@ def test_no_region_is_nothing_known() -> None:
     told = damon.observation((Frames(0, 9),), TriedRegions(nothing, nothing, nothing, nothing), 20, 0.1)
     assert (told.covered, told.pages.size) == ((), 0)
     assert not told.of(Frames(0, 9))[1].any()
+
+
+def test_what_schemes_can_do_is_asked_once_and_what_a_killed_agent_left_is_cleared(tmp_path: Path) -> None:
+    admin = test_damon.admin(tmp_path)
+    trees.plant(tmp_path, test_damon.kdamond(0, 1_000_000) | test_damon.kdamond(1, 1_000_000))
+    made = kdamonds.Kdamonds(admin)
+    made.acquire(kdamonds.MONITOR)
+    # Plain files take any word.
+    assert made.actions == frozenset(Action)
+    made.clear()
+    assert (admin.root / "nr_kdamonds").read_text() == "2"
+    # Another agent finds them after this one was killed, as the kernel shows them.
+    trees.plant(
+        tmp_path,
+        test_damon.kdamond(0, test_damon.MARK_US, "on")
+        | test_damon.kdamond(1, None)
+        | {f"{test_damon.ROOT}/nr_kdamonds": "2\n"},
+    )
+    kdamonds.Kdamonds(admin).clear()
+    assert (admin.root / "nr_kdamonds").read_text() == "0"
+    assert (admin.root / "0/state").read_text() == "off"
 
 
 @pytest.mark.parametrize(("namespace", "seconds"), [("pid:[4026531836]", 1.21), ("pid:[4026532301]", None)])

@@ -9,9 +9,11 @@ import pytest
 
 from tests.unit.agent import test_inventory
 from tests.unit.kernel import trees
+from tests.unit.kernel.test_damon import ROOT, kdamond
 from thermocline_agent.cli import main
 from thermocline_agent.commands import probe as command
 from thermocline_agent.probe import Probe, probe
+from thermocline_kernel.damon import MARK_US, Action
 from thermocline_kernel.host import Host
 from thermocline_kernel.kpage import PageFlag
 
@@ -91,6 +93,18 @@ def test_damon_that_a_module_holds_is_busy(host: Host) -> None:
     assert reasons(found)["Source Damon"] == "DamonBusy"
     assert "write N to" in next(each.message for each in found.capabilities if each.name == "Damon")
     assert "DAMON_RECLAIM" in "\n".join(command.table(found))
+
+
+def test_damon_that_our_agent_has_is_as_the_agent_found_it(host: Host) -> None:
+    trees.plant(host.sys, {f"{ROOT}/nr_kdamonds": "1\n"} | kdamond(0, MARK_US, "on"))
+    files = {path: path.read_text() for path in host.sys.rglob("*") if path.is_file()}
+    told = reasons(probe(host))
+    assert (told["Source Damon"], told["Engine Damon"]) == ("", "NotAsked")
+    # DAMON of kernels before 6.11.
+    told = reasons(probe(host, damon_actions=frozenset({Action.STAT})))
+    assert (told["Source Damon"], told["Engine Damon"]) == ("", "NotInKernel")
+    assert reasons(probe(host, damon_actions=frozenset(Action)))["Engine Damon"] == ""
+    assert {path: path.read_text() for path in host.sys.rglob("*") if path.is_file()} == files
 
 
 def test_the_table_and_the_json_say_the_same(host: Host) -> None:

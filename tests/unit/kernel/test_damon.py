@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,28 @@ def test_others_kdamonds_are_not_touched(tmp_path: Path) -> None:
     assert caught.value.errno == errno.EBUSY
     assert not found.release()
     assert {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_what_somebody_has_begun_is_not_touched_for_a_minute(tmp_path: Path) -> None:
+    found = admin(tmp_path, kdamond(0, None))
+    with pytest.raises(Busy, match="somebody is configuring DAMON"):
+        found.claim(1)
+    assert (found.root / "nr_kdamonds").read_text() == "1\n"
+    # An agent that was killed there never goes on.
+    at = time.time() - 61
+    os.utime(found.root / "0", (at, at))
+    with pytest.raises(Unavailable):
+        # Here nothing makes the files of the context that is asked for: the rest of the claim has begun.
+        found.claim(1)
+    assert (found.root / "0/contexts/nr_contexts").read_text() == "1"
+
+
+def test_a_claim_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+    found = admin(tmp_path)
+    trees.plant(tmp_path, {f"{ROOT}/0/contexts/nr_contexts": "0\n"})
+    with pytest.raises(Unavailable, match="update_us"):
+        found.claim(1)
+    assert (found.root / "nr_kdamonds").read_text() == "0"
 
 
 def test_ours_are_stopped_and_removed(tmp_path: Path) -> None:
