@@ -28,6 +28,11 @@ TierSource = Literal["Auto", "Kernel", "Manual"]
 # Figures of firmware that differ by less do not tell two kinds of memory apart.
 _MARGIN: Final = 1.2
 NO_NODE: Final = -1
+_BY_HAND: Final = "the lists in the policy"
+_REMEDY: Final = (
+    "; put CXL memory on line as a node (daxctl reconfigure-device --mode=system-ram), or name the nodes in spec.tiers "
+    "(source: Manual)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +198,7 @@ def _by_hand(
     for number in sorted(here - fast - slow):
         left_out.setdefault(number, "it is not listed")
     ranks = {number: 0 if number in fast else 1 for number in (fast ^ slow) & here}
-    return ranks, "the lists in the policy"
+    return ranks, _BY_HAND
 
 
 def _by_kernel(inventory: Inventory, nodes: list[Node]) -> tuple[dict[int, int], str]:
@@ -301,7 +306,9 @@ def _problem(kinds: Mapping[int, bool], basis: str, left_out: Mapping[int, str])
         return None
     missing = "slow" if any(kinds.values()) else "fast"
     why = "".join(f"; node {number} is left out, for {reason}" for number, reason in sorted(left_out.items()))
-    return f"no node is {missing} memory by {basis}{why}"
+    # Who has listed the nodes by hand knows how.
+    remedy = _REMEDY if missing == "slow" and basis != _BY_HAND else ""
+    return f"no node is {missing} memory by {basis}{why}{remedy}"
 
 
 def _described(region: Region) -> str:

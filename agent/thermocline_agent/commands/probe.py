@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from thermocline_agent.probe import Probe, probe
+from thermocline_agent import runtime, state
+from thermocline_agent.probe import Capability, Probe, probe
 from thermocline_agent.topology import MemoryNode
+from thermocline_api.node import NodeStatus
 from thermocline_kernel.host import Host
 
 if TYPE_CHECKING:
@@ -24,6 +29,10 @@ is 0 when there are two tiers, a source and an engine, and 1 when something is m
 """
 
 
+# Reasons that only say that another process has it: the senders of the feed socket, DAMON.
+_THE_AGENTS: Final = ("NoSender", "NotAsked")
+
+
 def add_to(commands: Subparsers) -> None:
     """Make it one of the commands."""
     parser = commands.add_parser(
@@ -34,14 +43,35 @@ def add_to(commands: Subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    parser.add_argument(
+        "--runtime-dir", metavar="DIR", type=Path, default=runtime.DEFAULT_FOLDER, help=argparse.SUPPRESS
+    )
     parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Probe and print; returns the exit status."""
     found = probe(Host())
+    with suppress(state.NoState):
+        told = state.read(arguments.runtime_dir)
+        if told.running:
+            found = beside(found, told.report.status)
     print(json.dumps(as_json(found), indent=2) if arguments.json else "\n".join(table(found)))
     return 0 if is_enough(found) else 1
+
+
+def beside(found: Probe, agent: NodeStatus) -> Probe:
+    """The probe, with what could not be asked because an agent runs here, as that agent has told it. Pure."""
+    told = {(str(each.kind), each.name): each for each in agent.capabilities or ()}
+
+    def known(each: Capability) -> Capability:
+        answer = told.get((each.kind, each.name)) if each.reason in _THE_AGENTS else None
+        if answer is None:
+            return each
+        message = f"as the agent says that runs here: {answer.message or answer.reason or 'it has it'}"
+        return replace(each, available=answer.available, reason=answer.reason or "", message=message)
+
+    return replace(found, capabilities=tuple(map(known, found.capabilities)))
 
 
 def is_enough(found: Probe) -> bool:

@@ -13,6 +13,8 @@ from tests.unit.kernel.test_damon import ROOT, kdamond
 from thermocline_agent.cli import main
 from thermocline_agent.commands import probe as command
 from thermocline_agent.probe import Probe, probe
+from thermocline_api import node as api
+from thermocline_api.node import NodeStatus
 from thermocline_kernel.damon import MARK_US, Action
 from thermocline_kernel.host import Host
 from thermocline_kernel.kpage import PageFlag
@@ -134,8 +136,33 @@ def test_one_tier_is_told(host: Host) -> None:
     slow.rmdir()
     found = probe(host)
     assert found.problem is not None
+    assert "daxctl reconfigure-device --mode=system-ram" in found.problem
     assert f"NoSlowTier: {found.problem}" in "\n".join(command.table(found))
     assert not command.is_enough(found)
+
+
+def test_what_a_running_agent_has_is_told_as_it_says(host: Host) -> None:
+    trees.plant(host.sys, {f"{ROOT}/nr_kdamonds": "1\n"} | kdamond(0, MARK_US, "on"))
+    found = probe(host)
+    status = NodeStatus(
+        capabilities=(
+            api.Capability(api.CapabilityKind("Source"), "Feed", available=True, message="2 connected"),
+            api.Capability(api.CapabilityKind("Engine"), "Damon", available=False, reason="NotInKernel"),
+            # What can be asked is not taken from anybody.
+            api.Capability(api.CapabilityKind("Source"), "Referenced", available=False, reason="Failed"),
+        )
+    )
+    told = command.beside(found, status)
+    changed = {
+        f"{new.kind} {new.name}": (new.available, new.reason, new.message)
+        for old, new in zip(found.capabilities, told.capabilities, strict=True)
+        if new != old
+    }
+    assert changed == {
+        "Source Feed": (True, "", "as the agent says that runs here: 2 connected"),
+        "Engine Damon": (False, "NotInKernel", "as the agent says that runs here: NotInKernel"),
+    }
+    assert command.beside(found, NodeStatus()) == found
 
 
 def test_the_command_prints_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
