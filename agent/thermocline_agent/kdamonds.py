@@ -18,7 +18,8 @@ _COUNT: Final = 2
 class Kdamonds:
     """Claims them when the first user comes, and releases them when the last one goes.
 
-    `actions` are what schemes can do here, asked for when they were first claimed, for later they are in use; None before.
+    `actions` are what schemes can do here, asked for when they were first claimed, for later they are in use; before,
+    None.
     """
 
     admin: Admin

@@ -11,6 +11,7 @@ import numpy as np
 from thermocline_agent.census import Register
 from thermocline_agent.engines import engine as engines
 from thermocline_agent.engines.engine import Engine, Outcome, Request, Result, Results
+from thermocline_agent.engines.move_pages import CALL_PAGES
 from thermocline_agent.extent import I32
 from thermocline_agent.moves import Moves
 from thermocline_kernel import kpage
@@ -87,4 +88,6 @@ class Mover:
         if seconds <= 0 or pages < self.pages_at_once // 2:
             return
         fitting = int(self.pages_at_once * min(4.0, max(0.25, wanted_seconds / seconds)))
-        self.pages_at_once = min(_MOST_PAGES, max(_LEAST_PAGES, fitting))
+        # A search takes as long for one page as for many.
+        least = CALL_PAGES if name == "MovePages" else _LEAST_PAGES
+        self.pages_at_once = min(_MOST_PAGES, max(least, fitting))

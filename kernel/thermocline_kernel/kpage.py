@@ -78,6 +78,11 @@ def flags_at(host: Host, pfns: U64) -> U64:
     return read_words_at(host.proc / "kpageflags", pfns)
 
 
+def mapcounts_at(host: Host, pfns: U64) -> U64:
+    """How often each of these frames is mapped, shape (n,). Raises as flags does."""
+    return read_words_at(host.proc / "kpagecount", pfns)
+
+
 def cgroups_at(host: Host, pfns: U64) -> U64:
     """The inode numbers of the cgroups that these frames are charged to, shape (n,). Raises as flags does."""
     return read_words_at(host.proc / "kpagecgroup", pfns)

@@ -77,7 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
     owner = owner_named(found, path)
     if owner is None:
         print(
-            f"{lines.plain(path)}: no rule governs it and it has no page that is tracked; `thermocline-agent heat` lists what has",
+            f"{lines.plain(path)}: no rule governs it and it has no page that is tracked; "
+            "`thermocline-agent heat` lists what has",
             file=sys.stderr,
         )
         return 1

@@ -117,8 +117,8 @@ class Damon:
         results = np.full(moves.pfns.shape, Result.UNKNOWN, dtype=np.uint8)
         # A frame that a page has left is charged to nobody, or to another.
         left = np.flatnonzero(~owners.unchanged(self.host, moves.pfns, moves.owners))
-        # More than was moved left by itself. Which did is not known, only how many at least: a folio that is moved counts
-        # as a whole, and may be named by one of its pages.
+        # More than was moved left by itself. Which did is not known, only how many at least: a folio that is moved
+        # counts as a whole, and may be named by one of its pages.
         results[left] = Result.GONE
         results[left[: applied_bytes // PAGE_BYTES]] = Result.MOVED
         return results

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from thermocline_agent import owners
 from thermocline_agent.engines.engine import Outcome, Request, Result, Results, from_statuses
 from thermocline_agent.engines.reverse_map import NO_PROCESS, Halted, Places, ReverseMap, verified
-from thermocline_kernel import cgroup, maps, move_pages
+from thermocline_kernel import cgroup, kpage, maps, move_pages
 from thermocline_kernel.arrays import I32, U64
 from thermocline_kernel.errors import KernelInterfaceError
 from thermocline_kernel.host import Host
@@ -43,16 +43,30 @@ class MovePages:
     def migrate(self, moves: Request) -> Outcome:
         """See Engine."""
         began = time.thread_time()
-        results = np.full(moves.pfns.shape, Result.UNREACHABLE, dtype=np.uint8)
+        results = np.full(moves.pfns.shape, Result.NOT_ATTEMPTED, dtype=np.uint8)
+        error: str | None = None
         try:
-            places = self.reverse.find(moves.pfns, candidates(self.host, moves.owners))
+            # One page that nobody maps would have every process searched in vain.
+            mapped = kpage.mapcounts_at(self.host, moves.pfns) > 0
+            results[~mapped] = Result.UNREACHABLE
+            wanted = moves.some(mapped)
+            if wanted.pfns.size:
+                places = self.reverse.find(wanted.pfns, candidates(self.host, wanted.owners))
+                results[mapped], error = self._carried_out(wanted, places)
         except KernelInterfaceError as err:
-            results[:] = Result.NOT_ATTEMPTED
-            return Outcome(results, time.thread_time() - began, str(err))
+            error = str(err)
         except Halted:
-            results[:] = Result.NOT_ATTEMPTED
-            return Outcome(results, time.thread_time() - began)
-        results[places.pids != NO_PROCESS] = Result.NOT_ATTEMPTED
+            pass  # nothing has failed
+        return Outcome(results, time.thread_time() - began, error)
+
+    def stop(self) -> None:
+        """Nothing is left anywhere."""
+
+    def _carried_out(self, moves: Request, places: Places) -> tuple[Results, str | None]:
+        """Results of all, and the first error of a call as a whole."""
+        results = np.where(places.pids == NO_PROCESS, Result.UNREACHABLE, Result.NOT_ATTEMPTED).astype(
+            np.uint8
+        )
         errors: list[str] = []
         for pid in np.unique(places.pids[places.pids != NO_PROCESS]).tolist():
             mine = np.flatnonzero(places.pids == pid)
@@ -64,10 +78,7 @@ class MovePages:
                     results[piece] = self._move(pid, places, piece, moves)
                 except KernelInterfaceError as err:
                     errors.append(str(err))
-        return Outcome(results, time.thread_time() - began, errors[0] if errors else None)
-
-    def stop(self) -> None:
-        """Nothing is left anywhere."""
+        return results, errors[0] if errors else None
 
     def _move(self, pid: int, places: Places, piece: NDArray[np.int64], moves: Request) -> Results:
         """Results of some pages of one process. Raises KernelInterfaceError when the call as a whole fails."""

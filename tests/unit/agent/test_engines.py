@@ -83,6 +83,7 @@ def host(tmp_path: Path) -> Host:
     unevictable, poisoned = PageFlag.LRU | PageFlag.UNEVICTABLE, PageFlag.LRU | PageFlag.HWPOISON
     (made.proc / "kpageflags").write_bytes(trees.words([PageFlag.LRU] * 4 + [0, unevictable, poisoned]))
     (made.proc / "kpagecgroup").write_bytes(trees.words([20, 21, 20, 0, 20, 20, 20]))
+    (made.proc / "kpagecount").write_bytes(trees.words([1] * 7))
     trees.plant(tmp_path, {"sys/fs/cgroup/cgroup.controllers": "\n"})
     return made
 
@@ -180,6 +181,30 @@ def test_a_page_that_nobody_maps_is_unreachable(host: Host) -> None:
     outcome = MovePages(host).migrate(Request(words(1), nodes(1), words(20)))
     assert outcome.counts == {Result.UNREACHABLE: 1}
     assert outcome.error is None
+
+
+def test_a_page_that_nobody_maps_costs_no_search(host: Host) -> None:
+    process(host.proc, 5, [PRESENT | 2])
+    (host.proc / "kpagecount").write_bytes(trees.words([0, 1, 1, 1, 1, 1, 1]))
+    searched: list[list[int]] = []
+
+    class Noting(ReverseMap):
+        def find(self, pfns: U64, processes: Iterable[int]) -> Places:
+            searched.append(pfns.tolist())
+            return super().find(pfns, processes)
+
+    made = MovePages(host)
+    made.reverse = Noting(host)
+    outcome = made.migrate(Request(words(0, 3), nodes(1, 1), words(20, 20)))
+    assert searched == [[3]]
+    assert outcome.counts == {Result.UNREACHABLE: 2}
+    made.migrate(Request(words(0), nodes(1), words(20)))
+    assert searched == [[3]]
+    (host.proc / "kpagecount").unlink()
+    outcome = made.migrate(Request(words(0), nodes(1), words(20)))
+    assert outcome.counts == {Result.NOT_ATTEMPTED: 1}
+    assert outcome.error is not None
+    assert "kpagecount" in outcome.error
 
 
 def process(root: Path, pid: int, entries: list[int], start: int = 0x10000, began: int = 5) -> None:

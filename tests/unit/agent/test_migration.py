@@ -72,6 +72,14 @@ def test_batches_take_about_a_fifth_of_a_second(host: Host, page_seconds: float)
     assert engine.sizes[-2] * page_seconds <= max(0.3, 64 * page_seconds)
 
 
+def test_batches_of_move_pages_are_worth_a_search(host: Host) -> None:
+    engine = Slow(1e-2, name="MovePages")
+    mover = Mover(host, lambda: engine.now)
+    register, work = registered(host)
+    mover.carry_out(engine, moves(10_000, work), register, lambda: False)
+    assert engine.sizes == [256, 4096, 4096, 1552]
+
+
 def test_a_folio_larger_than_a_batch_is_one(host: Host) -> None:
     engine = Slow(1.0)
     mover = Mover(host, lambda: engine.now, pages_at_once=512)

@@ -18,7 +18,7 @@ from thermocline_agent.sources.idle_page import IdlePage
 from thermocline_agent.sources.pacing import Pace
 from thermocline_agent.sources.referenced import Referenced, hint
 from thermocline_agent.sources.source import Scale, extents
-from thermocline_kernel.damon import Action, Range, TriedRegions
+from thermocline_kernel.damon import MARK_US, Action, Range, TriedRegions
 from thermocline_kernel.errors import KernelInterfaceError, Unavailable
 from thermocline_kernel.host import PAGE_BYTES, Host
 from thermocline_kernel.kpage import PageFlag
@@ -284,7 +284,7 @@ def test_what_schemes_can_do_is_asked_once_and_what_a_killed_agent_left_is_clear
     # Another agent finds them after this one was killed, as the kernel shows them.
     trees.plant(
         tmp_path,
-        test_damon.kdamond(0, test_damon.MARK_US, "on")
+        test_damon.kdamond(0, MARK_US, "on")
         | test_damon.kdamond(1, None)
         | {f"{test_damon.ROOT}/nr_kdamonds": "2\n"},
     )
