@@ -116,12 +116,16 @@ class Api:
 
     def versions(self, kind: Kind) -> dict[str, int]:
         """The resourceVersions of all objects of a kind, by name, page by page to the end. Raises ApiError."""
-        items = self._pages(kind, _METADATA_ONLY)
+        items = self._listed(kind, _METADATA_ONLY)
         return {each["metadata"]["name"]: int(each["metadata"]["resourceVersion"]) for each in items}
 
     def objects(self, kind: Kind) -> Iterator[Any]:
         """All objects of a kind, page by page to the end. Raises ApiError."""
-        return self._pages(kind, "application/json")
+        return self._listed(kind, "application/json")
+
+    def pods(self, labels: Mapping[str, str]) -> Iterator[Any]:
+        """All pods of the namespace that have these labels, page by page to the end. Raises ApiError."""
+        return self._pages(f"/api/v1/namespaces/{self.namespace}/pods", labels, "application/json")
 
     def is_served(self, kind: Kind) -> bool:
         """Whether the API server has the kind at all. Raises ApiError when it does not tell."""
@@ -187,14 +191,17 @@ class Api:
         date = response.headers.get("Date")
         return Answer(answer, None if date is None else parsedate_to_datetime(date))
 
-    def _pages(self, kind: Kind, accept: str) -> Iterator[Any]:
+    def _listed(self, kind: Kind, accept: str) -> Iterator[Any]:
+        return self._pages(self._path(kind), MANAGED_BY if kind is Kind.REVISION else {}, accept)
+
+    def _pages(self, path: str, labels: Mapping[str, str], accept: str) -> Iterator[Any]:
         query = {"limit": str(_PAGE)}
-        if kind is Kind.REVISION:
-            query["labelSelector"] = ",".join(f"{key}={value}" for key, value in MANAGED_BY.items())
+        if labels:
+            query["labelSelector"] = ",".join(f"{key}={value}" for key, value in labels.items())
         while True:
-            page = self.ask("GET", f"{self._path(kind)}?{urlencode(query)}", accept=accept).body
+            page = self.ask("GET", f"{path}?{urlencode(query)}", accept=accept).body
             if not str(page.get("kind", "")).endswith("List") or "items" not in page:
-                raise ApiError(f"the list of {kind} objects is none: {str(page)[:200]}")
+                raise ApiError(f"the list at {path} is none: {str(page)[:200]}")
             yield from page["items"] or ()
             query["continue"] = page["metadata"].get("continue", "")
             if not query["continue"]:

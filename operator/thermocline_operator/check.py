@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+from urllib.parse import quote
 
 from thermocline_api.conditions import Status, find
 from thermocline_api.node import NodeCondition
@@ -30,11 +31,26 @@ class Finding:
     sentence: str
 
 
-def check(api: Api, selector: Mapping[str, str], seconds: float, say: Callable[[str], None]) -> bool:
-    """Look until all is well or the time is over; says what is, and returns whether it is well. Raises ApiError."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Where a DaemonSet has pods, by the names of nodes, and on how many nodes it shall have one.
+
+    Its own word for it: labels, affinity and taints decide, and no others know how.
+    """
+
+    daemonset: str
+    names: frozenset[str]
+    count: int
+
+
+def check(api: Api, daemonset: str | None, seconds: float, say: Callable[[str], None]) -> bool:
+    """Look until all is well or the time is over; says what is, and returns whether it is well. Raises ApiError.
+
+    Agents are looked for on the nodes of the DaemonSet of that name, without one on all nodes.
+    """
     deadline = time.monotonic() + seconds
     while True:
-        found = _look(api, selector)
+        found = _look(api, daemonset)
         works = all(each.works for each in found)
         if works or time.monotonic() > deadline:
             break
@@ -45,14 +61,27 @@ def check(api: Api, selector: Mapping[str, str], seconds: float, say: Callable[[
 
 
 def findings(
-    nodes: Iterable[Node], tier_nodes: Mapping[str, TierNode], selector: Mapping[str, str], now: datetime
+    nodes: Iterable[Node], tier_nodes: Mapping[str, TierNode], wanted: Wanted | None, now: datetime
 ) -> list[Finding]:
-    """One for each node that has these labels, or one that says that there is none. Pure."""
-    wanted = [node for node in nodes if selector.items() <= node.labels.items()]
-    if not wanted:
-        labels = ",".join(f"{key}={value}" for key, value in selector.items())
-        return [Finding(works=False, sentence=f"no node has the labels {labels}: agents run nowhere")]
-    return [_of(node, tier_nodes.get(node.name), now) for node in sorted(wanted, key=lambda node: node.name)]
+    """One for each node that is wanted, all without Wanted, and one when some are missing. Pure."""
+    looked_at = [node for node in nodes if wanted is None or node.name in wanted.names]
+    found = [
+        _of(node, tier_nodes.get(node.name), now) for node in sorted(looked_at, key=lambda node: node.name)
+    ]
+    return [*_missing(wanted, len(looked_at)), *found]
+
+
+def _missing(wanted: Wanted | None, found: int) -> Iterable[Finding]:
+    if wanted is None:
+        if not found:
+            yield Finding(works=False, sentence="there are no nodes: agents run nowhere")
+    elif not wanted.count:
+        yield Finding(works=False, sentence=f"DaemonSet {wanted.daemonset} fits no node: agents run nowhere")
+    elif found < wanted.count:
+        yield Finding(
+            works=False,
+            sentence=f"DaemonSet {wanted.daemonset} has pods on {found} of {wanted.count} nodes: describe it",
+        )
 
 
 def _of(node: Node, tier_node: TierNode | None, now: datetime) -> Finding:
@@ -70,7 +99,7 @@ def _of(node: Node, tier_node: TierNode | None, now: datetime) -> Finding:
     return Finding(works=True, sentence=f"node {node.name}: {told}")
 
 
-def _look(api: Api, selector: Mapping[str, str]) -> list[Finding]:
+def _look(api: Api, daemonset: str | None) -> list[Finding]:
     now = api.time()
     holder = lease.holder(api, now)
     if holder is None:
@@ -81,4 +110,14 @@ def _look(api: Api, selector: Mapping[str, str]) -> list[Finding]:
         tier_nodes = {raw["metadata"]["name"]: read_tier_node(raw) for raw in api.objects(Kind.TIER_NODE)}
     except ApiError as err:
         return [operator, Finding(works=False, sentence=f"MemoryTierNodes cannot be read: {err}")]
-    return [operator, *findings(map(read_node, api.objects(Kind.NODE)), tier_nodes, selector, now)]
+    wanted = None if daemonset is None else _wanted(api, daemonset)
+    return [operator, *findings(map(read_node, api.objects(Kind.NODE)), tier_nodes, wanted, now)]
+
+
+def _wanted(api: Api, daemonset: str) -> Wanted:
+    found = api.ask(
+        "GET", f"/apis/apps/v1/namespaces/{api.namespace}/daemonsets/{quote(daemonset, safe='')}"
+    ).body
+    pods = api.pods(found["spec"]["selector"]["matchLabels"])
+    names = frozenset(pod["spec"]["nodeName"] for pod in pods if "nodeName" in pod["spec"])
+    return Wanted(daemonset, names, found["status"]["desiredNumberScheduled"])

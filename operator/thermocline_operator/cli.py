@@ -24,8 +24,8 @@ _EXAMPLES: Final = """examples:
       from outside, on any free port
   thermocline-operator run --once
       one pass over the cluster, from a shell or a CronJob; prints how much was written
-  thermocline-operator check --selector kubernetes.io/os=linux --timeout 5m
-      whether an operator acts and the agents of these nodes report; `helm test` asks it
+  thermocline-operator check --daemonset thermocline-agent --timeout 5m
+      whether an operator acts and the agents of this DaemonSet's nodes report; `helm test` asks it
 """
 
 
@@ -62,7 +62,7 @@ def _run(words: argparse.Namespace) -> int:
 
 def _check(words: argparse.Namespace) -> int:
     api = Api(configure(words.kubeconfig), words.namespace or _namespace())
-    return 0 if check(api, words.selector, words.timeout, lambda line: print(line, flush=True)) else 1
+    return 0 if check(api, words.daemonset, words.timeout, lambda line: print(line, flush=True)) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -102,11 +102,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     checking.set_defaults(run=_check)
     checking.add_argument(
-        "--selector",
-        type=_labels,
-        default={},
-        metavar="KEY=VALUE,…",
-        help="labels of the nodes that have agents (all nodes)",
+        "--daemonset",
+        metavar="NAME",
+        help="that of the agents, which says where they shall run (on all nodes)",
     )
     checking.add_argument(
         "--timeout", type=_seconds, default=0.0, metavar="DURATION", help="for how long to wait (0s)"
@@ -121,16 +119,6 @@ def _parser() -> argparse.ArgumentParser:
         )
         each.add_argument("--verbose", action="store_true", help="say more")
     return parser
-
-
-def _labels(text: str) -> dict[str, str]:
-    found = {}
-    for word in filter(None, text.split(",")):
-        key, equals, value = word.partition("=")
-        if not (key and equals):
-            raise argparse.ArgumentTypeError(f"{word!r} is no label: write KEY=VALUE, several with commas")
-        found[key] = value
-    return found
 
 
 def _seconds(text: str) -> float:

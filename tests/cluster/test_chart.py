@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import socket
 import subprocess
+import sys
+import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,7 @@ from tests.lab.build import catalogue
 from tests.lab.build.part import Workshop
 from tests.lab.cache import Cache, default_root
 from thermocline_agent.cluster.api import Api, ApiError, configure
+from thermocline_agent.exporter import Exporter
 from thermocline_api import __version__
 
 pytestmark = pytest.mark.cluster
@@ -30,6 +35,10 @@ CHART = CHECKOUT / "charts/thermocline"
 NAMESPACE = "thermocline-system"
 REGISTRY = "image.registry=registry.example.com/x"
 DIGEST = f"sha256:{64 * '1'}"
+TERM = (
+    "agent.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
+    ".nodeSelectorTerms[0].matchExpressions[0]"
+)
 MATRIX = {
     "defaults": (),
     "no-crds": ("crds.enabled=false",),
@@ -39,6 +48,9 @@ MATRIX = {
     "digests": (f"agent.digest={DIGEST}", f"operator.digest={DIGEST}"),
     "placed": ("agent.nodeSelector.pool=cxl", "operator.nodeSelector.pool=infra", "agent.tolerations=null",
                "operator.tolerations[0].operator=Exists", "agent.priorityClassName=system-cluster-critical"),
+    "no-selector": ("agent.nodeSelector=null", "operator.nodeSelector=null"),
+    # As docs/install.md has it.
+    "affinity": (f"{TERM}.key=feature.node.kubernetes.io/memory-numa", f"{TERM}.operator=Exists"),
     "seccomp": ("agent.seccomp.type=Localhost", "agent.seccomp.localhostProfile=profiles/thermocline.json"),
     "seccomp-default": ("agent.seccomp.type=RuntimeDefault",),
     "least": ("agent.capabilities=null",),
@@ -212,6 +224,22 @@ def test_pod_monitors_select_the_pods_and_a_port_that_they_have(helm: Path) -> N
         assert endpoint["port"] in {port["name"] for port in pod["spec"]["containers"][0]["ports"]}
         jobs.add(pod["metadata"]["labels"][monitor["spec"]["jobLabel"]])
     assert jobs == {"thermocline-agent", "thermocline-operator"}
+
+
+def test_agents_are_asked_for_their_metrics_and_ended_for_no_answer(helm: Path) -> None:
+    (agents,) = (each for each in objects_of(render(helm, ())) if each["kind"] == "DaemonSet")
+    assert agents["spec"]["minReadySeconds"] > 0
+    (container,) = agents["spec"]["template"]["spec"]["containers"]
+    assert "livenessProbe" not in container
+    asked = container["readinessProbe"]["httpGet"]
+    (port,) = (each["containerPort"] for each in container["ports"] if each["name"] == asked["port"])
+    assert f"--metrics=:{port}" in container["args"]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    Exporter().serve(address)
+    with urllib.request.urlopen(f"http://{address}{asked['path']}", timeout=30) as answer:
+        assert answer.status == 200
+        assert b"thermocline_agent_build_info" in answer.read()
 
 
 def test_rules_and_dashboard_are_the_files(helm: Path) -> None:
@@ -391,6 +419,59 @@ def test_the_operators_token_is_enough(installed: Objects, tmp_path: Path) -> No
     said = log.read_text()
     assert "orbidden" not in said
     objects.server.kubectl("delete", "controllerrevisions", "--all", "-n", NAMESPACE)
+
+
+def test_helms_test_looks_where_the_daemon_set_wants_agents(
+    installed: Objects, helm: Path, tmp_path: Path
+) -> None:
+    """By the operator's token. Nobody schedules here: the test makes the pods, and counts as the controller would."""
+    from tests.cluster import agents, operators  # noqa: PLC0415 - fixtures of these names are in use above
+
+    objects, server = installed, installed.server
+    rendered = list(objects_of(render(helm, MATRIX["affinity"])))
+    (wanted,) = (each for each in rendered if each["kind"] == "DaemonSet")
+    (asking,) = (each for each in rendered if each["metadata"]["name"] == "thermocline-check")
+    config = kubeconfig(objects, tmp_path / "operator", "thermocline-operator")
+
+    def put(manifest: Any) -> None:
+        done = server.kubectl("apply", "-f", "-", text=yaml.safe_dump(manifest))
+        assert done.status == 0, done.err
+
+    def count(nodes: int) -> None:
+        status = {"status": {"desiredNumberScheduled": nodes, "currentNumberScheduled": nodes,
+                             "numberMisscheduled": 0, "numberReady": 0}}  # fmt: skip
+        done = server.kubectl("patch", "daemonset", "thermocline-agent", "-n", NAMESPACE, "--subresource=status",
+                              "--type=merge", "-p", json.dumps(status))  # fmt: skip
+        assert done.status == 0, done.err
+
+    def check() -> subprocess.CompletedProcess[str]:
+        words = [word.replace("4m", "1s") for word in asking["spec"]["containers"][0]["args"]]
+        return subprocess.run(
+            [sys.executable, "-m", "thermocline_operator", *words, "--kubeconfig", config, "--namespace", NAMESPACE],
+            env={**os.environ, "PYTHONPATH": ":".join(sys.path)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    template = wanted["spec"]["template"]
+    metadata = {**template["metadata"], "name": "agent-n1", "namespace": NAMESPACE}
+    try:
+        put(wanted)
+        with agents.playing(server), operators.running(config, tmp_path / "log", ("--namespace", NAMESPACE)):
+            objects.settle("n1", "n2")
+            assert "agents run nowhere" in check().stdout
+            put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata,
+                 "spec": {**template["spec"], "nodeName": "n1"}})  # fmt: skip
+            count(1)
+            objects.wait("all is well", lambda: check().returncode == 0, 60)
+            told = check().stdout
+            assert "node n1: its agent reports" in told
+            assert "n2" not in told
+            count(2)
+            done = check()
+            assert done.returncode == 1
+            assert "has pods on 1 of 2 nodes" in done.stdout
+    finally:
+        server.kubectl("delete", "daemonset,pods", "--all", "-n", NAMESPACE, "--force", "--grace-period=0")
+        server.kubectl("delete", "controllerrevisions", "--all", "-n", NAMESPACE)
 
 
 def test_a_release_leaves_the_lease_to_its_operator_and_takes_it_along(
