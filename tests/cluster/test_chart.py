@@ -493,8 +493,11 @@ def test_a_release_leaves_the_lease_to_its_operator_and_takes_it_along(
         (found,) = server.ask("GET", path).body["items"]
         return found
 
-    # The CRDs are there.
-    do("install", "thermocline", CHART, "--create-namespace", *sets("crds.enabled=false"))
+    # The CRDs are there, and of no release, as those that another release kept are not of this one.
+    install: list[str | Path] = ["install", "thermocline", CHART, "--create-namespace", *sets()]
+    refused = run(helm, *install, *base)
+    assert "cannot be imported into the current release" in refused.err
+    do(*install, "--take-ownership")
     try:
         assert not lease().get("spec")
         config = kubeconfig(objects, tmp_path / "operator", "thermocline-operator")
