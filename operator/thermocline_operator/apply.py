@@ -177,15 +177,16 @@ class Api:
     ) -> Answer:
         """One request. Raises ApiError."""
         headers = {"Accept": accept, "Content-Type": content}
-        words = self._client.param_serialize(
-            method, path, header_params=headers, auth_settings=["BearerToken"]
-        )
         try:
+            # It reads a pod's token, which is a file, once in a while.
+            words = self._client.param_serialize(
+                method, path, header_params=headers, auth_settings=["BearerToken"]
+            )
             response = self._client.call_api(
                 words[0], words[1], words[2], body, _request_timeout=TIMEOUT_SECONDS
             )
             data = response.read()
-        except (ApiException, urllib3.exceptions.HTTPError) as err:
+        except (ApiException, config.ConfigException, OSError, urllib3.exceptions.HTTPError) as err:
             raise ApiError(f"{method} {path}: {err}") from err
         answer = _decoded(f"{method} {path}", response.status, data)
         date = response.headers.get("Date")

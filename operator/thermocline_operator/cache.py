@@ -98,6 +98,15 @@ class Cache:
             entry = self._entries[kind].get(name)
         return None if entry is None else entry.version
 
+    def versions(self) -> dict[Doubt, int]:
+        """The resourceVersions of all objects, as far as they are known."""
+        with self._lock:
+            return {
+                Doubt(kind, name): entry.version
+                for kind, found in self._entries.items()
+                for name, entry in found.items()
+            }
+
     def snapshot(self, confirmed: Iterable[Doubt] = (), refused: Iterable[str] = ()) -> Snapshot:
         """Everything that is known now."""
         with self._lock:

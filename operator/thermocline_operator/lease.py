@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from thermocline_api.codec import read_time
-from thermocline_operator.apply import Api, ApiError, Conflict, Gone
+from thermocline_operator.apply import Api, Conflict, Gone
 from thermocline_operator.clock import since_boot
 
 NAME: Final = "thermocline-operator"
@@ -76,9 +76,12 @@ class Lease:
             lease = self.api.ask("GET", _path(self.api, NAME)).body
         except Gone:
             lease = None
-        if lease is not None and not self._is_ours_to_take(lease):
-            self._renewed = float("-inf")
-            return False
+        if lease is not None:
+            # Whoever waits for it writes nothing that could tell, and whoever holds it may be answered late.
+            self._check_time(int(lease["metadata"]["resourceVersion"]))
+            if not self._is_ours_to_take(lease):
+                self._renewed = float("-inf")
+                return False
         try:
             written = self._write(lease)
         except Conflict:
@@ -103,7 +106,7 @@ class Lease:
             on_turn()
             try:
                 self.renew()
-            except (ApiError, EtcdRestored) as err:
+            except Exception as err:  # noqa: BLE001 - a keeper that ended would be an operator that never acts again
                 on_error(err)
             self._stopped.wait(RENEW_SECONDS)
 
@@ -138,7 +141,7 @@ class Lease:
         return self.api.ask("PUT", _path(self.api, NAME), _manifest(lease["metadata"], spec)).body
 
     def _check_time(self, version: int) -> None:
-        """Every write has a higher revision of etcd than all before, unless etcd was restored."""
+        """Every write of the lease has a higher revision of etcd than all before, unless etcd was restored."""
         if version < self._version:
             # Remembered as it is: who is told this begins anew, and does not act meanwhile.
             self._renewed = float("-inf")
@@ -154,7 +157,7 @@ def _path(api: Api, name: str = "") -> str:
 
 
 def _spec(lease: Any) -> Any:
-    """Empty in a lease that nobody has had yet, as the chart makes it."""
+    """Empty in a lease that nobody has had yet, as the chart makes it, or somebody by hand."""
     return lease.get("spec") or {}
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -92,37 +95,42 @@ class Loop:
         """Become the one that acts: wait until everything is known that there was when we took the lease.
 
         Whoever held it before may have written what the watches have not brought yet, and a watch's own listing
-        may have been cut short. Raises ApiError.
+        may have been cut short. What is known beyond that is new, or of a time before etcd was restored: it is
+        read. Raises ApiError.
         """
         if not self.reconciler.lease.is_held:
             raise NotActing
         api, cache = self.reconciler.api, self.reconciler.cache
         self.reconciler.clock.set(api.time())
-        listed = {kind: api.versions(kind) for kind in Kind}
+        listed = {Doubt(kind, name): version for kind in Kind for name, version in api.versions(kind).items()}
         deadline = time.monotonic() + _CATCH_UP_SECONDS
         while missing := [
-            Doubt(kind, name)
-            for kind, versions in listed.items()
-            for name, version in versions.items()
-            if (cache.version(kind, name) or 0) < version
+            doubt
+            for doubt, version in listed.items()
+            if (cache.version(doubt.kind, doubt.name) or 0) < version
         ]:
             self._beat()
             if self._stopped.is_set() or not self.reconciler.lease.is_held:
                 raise NotActing
             if time.monotonic() > deadline:
                 _log.warning("watches did not bring %d objects in time: reading them", len(missing))
-                self.reconciler.settle(missing)
-                # One that makes no sense is none that we know, and must not keep us from acting on the others.
-                if self.reconciler.unanswered(missing):
-                    raise ApiError("some objects could not be read")
+                self._read(missing)
                 break
             time.sleep(_SETTLE_SECONDS)
+        self._read([doubt for doubt, version in cache.versions().items() if version > listed.get(doubt, 0)])
         self._is_acting = True
         metrics.ACTING.set(1)
-        _log.info("acting, with %s", ", ".join(f"{len(each)} {kind}s" for kind, each in listed.items()))
+        counts = Counter(doubt.kind for doubt in listed)
+        _log.info("acting, with %s", ", ".join(f"{counts[kind]} {kind}s" for kind in Kind))
+
+    def _read(self, doubts: Sequence[Doubt]) -> None:
+        self.reconciler.settle(doubts)
+        # One that makes no sense is none that we know, and must not keep us from acting on the others.
+        if self.reconciler.unanswered(doubts):
+            raise ApiError("some objects could not be read")
 
     def _verify(self) -> None:
-        """Now and then, read what a watch that missed something would leave behind: policies, and silent nodes."""
+        """Now and then, read what a watch that missed something leaves behind: policies, revisions, silent nodes."""
         if time.monotonic() - self._verified_at < _VERIFY_SECONDS:
             return
         self._verified_at = time.monotonic()
@@ -133,7 +141,9 @@ class Loop:
             for name, each in known.tier_nodes.items()
             if each.report is None or each.report.heard_at + SILENCE <= now
         ]
-        for name in silent[:_MOST_VERIFIED]:
+        doubts += [Doubt(Kind.REVISION, name) for name in known.revisions]
+        # Not the same ones each time: there may be more.
+        for name in random.sample(silent, min(len(silent), _MOST_VERIFIED)):
             doubts += [Doubt(Kind.NODE, name), Doubt(Kind.TIER_NODE, name)]
         self.reconciler.settle(doubts)
 

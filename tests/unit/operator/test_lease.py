@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from thermocline_operator.apply import TIMEOUT_SECONDS, Answer, Api, ApiError, Conflict, Gone
-from thermocline_operator.lease import ACTING_SECONDS, DURATION_SECONDS, EtcdRestored, Lease
+from thermocline_operator.lease import ACTING_SECONDS, DURATION_SECONDS, EtcdRestored, Lease, holder
 
 
 @dataclass
@@ -144,7 +145,40 @@ def test_a_revision_that_goes_back_is_told(server: Server, time: Time) -> None:
     server.version = 100
     one.renew()
     server.version = 50
-    for written in (51, 52):
-        with pytest.raises(EtcdRestored, match=f"from 101 to {written}"):
+    for _ in range(2):
+        with pytest.raises(EtcdRestored, match="from 101 to 51"):
             one.renew()
         assert not one.is_held
+
+
+@pytest.mark.parametrize("who", ["one", "two"])
+def test_a_lease_that_is_older_is_told_to_who_holds_it_and_to_who_waits(
+    server: Server, time: Time, who: str
+) -> None:
+    asking = {name: lease(server, name, time) for name in ("one", "two")}
+    server.version = 100
+    for each in asking.values():
+        each.renew()
+    assert server.lease is not None
+    # A backup; what is written from now on may be as new as if none had been lost.
+    server.lease["metadata"]["resourceVersion"] = "50"
+    with pytest.raises(EtcdRestored, match="from 101 to 50"):
+        asking[who].renew()
+    assert not asking[who].is_held
+
+
+def test_a_lease_that_says_nothing_is_nobodys(server: Server, time: Time) -> None:
+    server.lease = {"metadata": {"resourceVersion": "1", "name": "thermocline-operator"}}
+    api: Api = server  # type: ignore[assignment]
+    assert holder(api, datetime.now(UTC)) is None
+    one = lease(server, "one", time)
+    assert one.renew()
+    assert holder(api, datetime.now(UTC)) == "one"
+
+
+def test_the_keeper_goes_on_after_what_nobody_thought_of(server: Server, time: Time) -> None:
+    one = lease(server, "one", time)
+    errors: list[Exception] = []
+    server.lease = {"metadata": {"resourceVersion": "no number"}, "spec": {}}
+    one.keep(errors.append, one.stop)
+    assert [type(each) for each in errors] == [ValueError]
