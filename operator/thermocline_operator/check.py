@@ -44,13 +44,16 @@ class Wanted:
 
 
 def check(api: Api, daemonset: str | None, seconds: float, say: Callable[[str], None]) -> bool:
-    """Look until all is well or the time is over; says what is, and returns whether it is well. Raises ApiError.
+    """Look until all is well or the time is over; says what is, and returns whether it is well.
 
     Agents are looked for on the nodes of the DaemonSet of that name, without one on all nodes.
     """
     deadline = time.monotonic() + seconds
     while True:
-        found = _look(api, daemonset)
+        try:
+            found = _look(api, daemonset)
+        except ApiError as err:
+            found = [Finding(works=False, sentence=f"the API server does not answer: {err}")]
         works = all(each.works for each in found)
         if works or time.monotonic() > deadline:
             break

@@ -16,11 +16,11 @@ from thermocline_operator.apply import SERVICE_ACCOUNT, Api, ApiError, configure
 from thermocline_operator.check import check
 from thermocline_operator.run import Failed, Options, run, run_once
 
-_NAMESPACE: Final = "thermocline"
+_NAMESPACE: Final = "thermocline-system"
 _EXAMPLES: Final = """examples:
   thermocline-operator run
       in a pod: for as long as it is not told to end; /metrics and /healthz are on port 8080
-  thermocline-operator run --kubeconfig ~/.kube/config --namespace thermocline --listen 127.0.0.1:0
+  thermocline-operator run --kubeconfig ~/.kube/config --namespace thermocline-system --listen 127.0.0.1:0
       from outside, on any free port
   thermocline-operator run --once
       one pass over the cluster, from a shell or a CronJob; prints how much was written

@@ -18,11 +18,11 @@ import yaml
 from thermocline_api.schema import Schema, crd_text
 from thermocline_operator import metrics
 from thermocline_operator.apply import Api, ApiError, configure
-from thermocline_operator.cache import Cache
+from thermocline_operator.cache import Cache, Unreadable
 from thermocline_operator.clock import Clock
 from thermocline_operator.lease import EtcdRestored, Lease
 from thermocline_operator.loop import Loop
-from thermocline_operator.reconcile import Reconciler
+from thermocline_operator.reconcile import NotActing, Reconciler
 from thermocline_operator.serve import serving
 from thermocline_operator.state import Kind
 from thermocline_operator.watch import Watch
@@ -147,23 +147,40 @@ def run_once(options: Options) -> int:
         )
     cache = Cache(policy_schema())
     reconciler = Reconciler(api, cache, lease, Clock())
-    reconciler.clock.set(api.time())
+    keeper = _Keeper(lease, _Ending())
     try:
-        for kind in Kind:
-            for raw in api.objects(kind):
-                cache.put(kind, raw)
-        written = 0
-        for _ in range(_ONCE_ROUNDS):
-            outcome = reconciler.reconcile()
-            written += outcome.written
-            if outcome.failed:
-                raise Failed(f"{outcome.failed} writes failed, {written} did not: the log says why")
-            if not outcome.written:
-                break
-        return written
+        # In a large cluster a pass takes longer than a lease that is not renewed.
+        with _thread(keeper.run, keeper.stop):
+            reconciler.clock.set(api.time())
+            _list(api, cache)
+            return _reconcile_once(reconciler)
     finally:
         reconciler.close()
         _release(lease)
+
+
+def _list(api: Api, cache: Cache) -> None:
+    for kind in Kind:
+        for raw in api.objects(kind):
+            try:
+                cache.put(kind, raw)
+            except Unreadable as err:
+                _log.warning("an object could not be read: %s", err)
+
+
+def _reconcile_once(reconciler: Reconciler) -> int:
+    written = 0
+    for _ in range(_ONCE_ROUNDS):
+        try:
+            outcome = reconciler.reconcile()
+        except NotActing as err:
+            raise Failed(f"the lease was lost after {written} writes: run it again") from err
+        written += outcome.written
+        if outcome.failed:
+            raise Failed(f"{outcome.failed} reads or writes failed, {written} did not: the log says why")
+        if not outcome.written:
+            break
+    return written
 
 
 @dataclass(slots=True)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from thermocline_operator import check as checks
 from thermocline_operator import lease
-from thermocline_operator.apply import Answer, Gone
+from thermocline_operator.apply import Answer, ApiError, Gone
 from thermocline_operator.check import Wanted, findings
 from thermocline_operator.cli import main
 from thermocline_operator.reading import read_node, read_tier_node
@@ -123,6 +124,25 @@ class Server:
 def test_an_operator_acts_while_it_renews_the_lease(spec: dict[str, Any] | None, holder: str | None) -> None:
     server: Any = Server(spec)
     assert lease.holder(server, NOW) == holder
+
+
+def test_an_api_server_that_does_not_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    well = [checks.Finding(works=True, sentence="operator me acts")]
+    answers = iter([ApiError("status 503"), well, ApiError("status 503")])
+
+    def look(*_: Any) -> list[checks.Finding]:
+        answer = next(answers)
+        if isinstance(answer, ApiError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(checks, "_look", look)
+    monkeypatch.setattr(checks, "_PAUSE_SECONDS", 0)
+    said: list[str] = []
+    api: Any = None
+    assert checks.check(api, None, 60, said.append)
+    assert not checks.check(api, None, -1, said.append)
+    assert said == ["ok    operator me acts", "FAIL  the API server does not answer: status 503"]
 
 
 def test_words_that_mean_nothing_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
