@@ -240,7 +240,7 @@ def test_a_second_cluster_of_the_name_is_refused(cluster: Cluster) -> None:
     assert second.status == 2
     assert second.err == (
         f"lab: cluster '{cluster.name}' is up already: use it, end it by "
-        f"`cluster down --name {cluster.name}`, or give another --name\n"
+        f"`python3 -m tests.lab cluster down --name {cluster.name}`, or give another --name\n"
     )
 
 

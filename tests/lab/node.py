@@ -72,18 +72,22 @@ def run(
 ) -> int:
     """Run `command` in a new node; what it prints goes to `out` and `err` as it comes. Returns its status.
 
-    Raises OSError when the output cannot be written, NodeFailed, with the console, when the node ends or the
-    time is up before the command does, or LabError. When the kernel had to kill processes for want of memory,
+    The time is that of all starts of a machine that hangs before its first process. Raises OSError when the output
+    cannot be written, NodeFailed, with the console, when the node ends or the time is up before the command does,
+    or LabError. When the kernel had to kill processes for want of memory,
     the console's end goes to `err` as well.
     """
+    # Building them takes as long as it does.
+    built = workshop.get(*parts(machine))
+    deadline = time.monotonic() + timeout_seconds
     for _ in range(STARTS - 1):
         with suppress(_Lost):
-            return _run(workshop, machine, command, out, err, timeout_seconds)
-    return _run(workshop, machine, command, out, err, timeout_seconds)
+            return _run(workshop.cache, built, machine, command, out, err, timeout_seconds, deadline)
+    return _run(workshop.cache, built, machine, command, out, err, timeout_seconds, deadline)
 
 
 class _Lost(NodeFailed):
-    """The emulator gave up, or its guest's CPUs did, before the node's command had printed anything."""
+    """The emulator gave up, or its guest's CPUs did, before the node's command had begun."""
 
 
 def hung_in_boot(console: Path) -> bool:
@@ -93,15 +97,17 @@ def hung_in_boot(console: Path) -> bool:
 
 
 def _run(
-    workshop: Workshop,
+    cache: Cache,
+    built: Sequence[Path],
     machine: Machine,
     command: Sequence[str],
     out: BinaryIO,
     err: BinaryIO,
     timeout_seconds: float,
+    deadline: float,
 ) -> int:
-    kernel, rootfs, project, emulator = workshop.get(*parts(machine))
-    with locked_folder(workshop.cache, "node") as folder:
+    kernel, rootfs, project, emulator = built
+    with locked_folder(cache, "node") as folder:
         job = folder / "job.tar"
         write_job(job, job_files(machine, command))
         disks = [Disk(rootfs / "rootfs.ext4", "snapshot"), Disk(job), Disk(project / "project.ext4")]
@@ -109,22 +115,20 @@ def _run(
             disks.append(Disk(kernel / "modules.ext4"))
         console = folder / "console"
         machine = replace(machine, disks=tuple(disks))
-        deadline = time.monotonic() + timeout_seconds
         with _started(machine, Files(emulator, kernel, console)) as ports:
             lost: list[OSError] = []
-            printed = threading.Event()
             copiers = [
-                _copier(ports[name], sink, ports["report"], lost, printed)
+                _copier(ports[name], sink, ports["report"], lost)
                 for name, sink in (("out", out), ("err", err))
             ]
             try:
                 if _hangs(machine, ports["report"], console, deadline):
                     sentence = f"the node hung for {BOOT_SECONDS} s before its first process"
-                    raise _failed(sentence, STATUS_NODE_TIMEOUT, folder, workshop.cache, _Lost)
+                    raise _failed(sentence, STATUS_NODE_TIMEOUT, folder, cache, _Lost)
                 report = Report.parse(_read_report(ports["report"], deadline))
             except TimeoutError as error:
                 sentence = f"the node's command did not end within {timeout_seconds:g} s"
-                raise _failed(sentence, STATUS_NODE_TIMEOUT, folder, workshop.cache) from error
+                raise _failed(sentence, STATUS_NODE_TIMEOUT, folder, cache) from error
             if lost:
                 raise lost[0]
             for copier in copiers:
@@ -134,9 +138,9 @@ def _run(
             raise lost[0]
         if report is None:
             sentence = "the node stopped before its command had ended"
-            aborted = EMULATOR_ABORTED in (folder / "emulator.log").read_bytes() and not printed.is_set()
+            aborted = EMULATOR_ABORTED in (folder / "emulator.log").read_bytes() and hung_in_boot(console)
             kind = _Lost if aborted else NodeFailed
-            raise _failed(sentence, STATUS_NODE_FAILED, folder, workshop.cache, kind)
+            raise _failed(sentence, STATUS_NODE_FAILED, folder, cache, kind)
         if report.oom_kills:
             err.write(f"lab: the node ran out of memory and killed a process:\n{_killed(console)}".encode())
             err.flush()
@@ -268,12 +272,10 @@ def _copier(
     sink: BinaryIO,
     report: socket.socket,
     lost: list[OSError],
-    printed: threading.Event,
 ) -> threading.Thread:
     def copy() -> None:
         try:
             while piece := _receive(port):
-                printed.set()
                 sink.write(piece)
                 sink.flush()
         except OSError as error:

@@ -55,8 +55,10 @@ def load(cache: Cache, name: str) -> Plan:
                 f"`python3 -m tests.lab cluster down --name {name}`"
             )
         if home.exists():
+            # The machine was booted since, say.
+            state = "is not running any more" if (home / "ready").exists() else "did not come up"
             raise LabError(
-                f"cluster {name!r} did not come up: end what there is of it by "
+                f"cluster {name!r} {state}: end what there is of it by "
                 f"`python3 -m tests.lab cluster down --name {name}`"
             )
         raise LabError(
@@ -72,7 +74,8 @@ def up(workshop: Workshop, name: str, nodes: str) -> Plan:
     with _locked(workshop.cache, name):
         if (home / "ready").exists() and network.exists(_plan(home, name)):
             raise LabError(
-                f"cluster {name!r} is up already: use it, end it by `cluster down --name {name}`, "
+                f"cluster {name!r} is up already: use it, end it by "
+                f"`python3 -m tests.lab cluster down --name {name}`, "
                 "or give another --name"
             )
         _remove(workshop.cache, name)

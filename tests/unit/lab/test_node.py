@@ -9,6 +9,8 @@ import subprocess
 import tarfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from tests.lab import node
 from tests.lab.build.part import Workshop
 from tests.lab.cache import Cache
 from tests.lab.errors import NodeFailed
-from tests.lab.machine import Machine, Slow
+from tests.lab.machine import Files, Machine, Slow
 from tests.lab.node import Report
 
 
@@ -89,6 +91,7 @@ def test_a_node_whose_emulator_aborts_is_started_again(monkeypatch: pytest.Monke
         return 7
 
     monkeypatch.setattr(node, "_run", started)
+    monkeypatch.setattr(Workshop, "get", lambda *_: ())
 
     def run() -> int:
         workshop = Workshop(Cache(Path("/none")), {})
@@ -100,6 +103,54 @@ def test_a_node_whose_emulator_aborts_is_started_again(monkeypatch: pytest.Monke
         with pytest.raises(NodeFailed, match="it stopped"):
             run()
     assert starts == min(aborts + 1, node.STARTS)
+
+
+@pytest.mark.parametrize(
+    ("said", "starts"), [("pci 0000:00:01.0\n", node.STARTS), ("lab: the first process runs\n", 1)]
+)
+def test_a_command_that_may_have_begun_is_not_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, starts: int
+) -> None:
+    begun = []
+
+    @contextmanager
+    def aborting(machine: Machine, files: Files) -> Iterator[dict[str, socket.socket]]:
+        begun.append(machine)
+        files.console.write_text(said)
+        files.console.with_name("emulator.log").write_bytes(node.EMULATOR_ABORTED)
+        pairs = {name: socket.socketpair() for name in node.PORTS}
+        for _, theirs in pairs.values():
+            theirs.close()
+        yield {name: ours for name, (ours, _) in pairs.items()}
+        for ours, _ in pairs.values():
+            ours.close()
+
+    monkeypatch.setattr(node, "_started", aborting)
+    monkeypatch.setattr(Workshop, "get", lambda *_: (tmp_path,) * 4)
+    with pytest.raises(NodeFailed, match="stopped before"):
+        node.run(
+            Workshop(Cache(tmp_path), {}), Machine(), ["true"],
+            out=io.BytesIO(), err=io.BytesIO(), timeout_seconds=60,
+        )  # fmt: skip
+    assert len(begun) == starts
+
+
+def test_all_starts_together_have_the_time_that_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    deadlines = []
+
+    def started(*words: object) -> int:
+        deadlines.append(words[-1])
+        raise node._Lost("it hung", 124, "", Path("console"))
+
+    monkeypatch.setattr(node, "_run", started)
+    monkeypatch.setattr(Workshop, "get", lambda *_: ())
+    with pytest.raises(NodeFailed):
+        node.run(
+            Workshop(Cache(Path("/none")), {}), Machine(), ["true"],
+            out=io.BytesIO(), err=io.BytesIO(), timeout_seconds=60,
+        )  # fmt: skip
+    assert len(deadlines) == node.STARTS
+    assert len(set(deadlines)) == 1
 
 
 def test_a_boot_hangs_when_it_says_no_more_and_not_when_it_is_slow(
