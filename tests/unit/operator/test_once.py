@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from thermocline_operator import run as runs
-from thermocline_operator.reconcile import NotActing, Outcome
+from thermocline_operator.reconcile import NotActing, Outcome, Reconciler
 from thermocline_operator.run import Failed, Options
 from thermocline_operator.state import Kind
 
@@ -54,7 +54,7 @@ def once(monkeypatch: pytest.MonkeyPatch, reconcile: Callable[[Any], Outcome]) -
     monkeypatch.setattr(runs, "configure", lambda _: None)
     monkeypatch.setattr(runs, "Api", Server)
     monkeypatch.setattr(runs, "Lease", Held)
-    monkeypatch.setattr(runs.Reconciler, "reconcile", reconcile)
+    monkeypatch.setattr(Reconciler, "reconcile", reconcile)
     return runs.run_once(Options("ns", "me"))
 
 
