@@ -88,6 +88,9 @@ LIMITS: Final = f"""\
   in its own arm and in ours.
 * The kernel's arm has its scans sped up, as said above, for programs that hardly run; one that uses whole CPUs might
   see other figures.
+* Ours has rules for the programs alone. A last rule for all the rest would name the bystander, whose pages shall stay,
+  and nothing more: what else is in fast memory is the kernel's, or of the root cgroup, which the agent never moves. The
+  kernel's arms do move that, and have its room.
 * Arms are configured by their documentation and not tuned for these workloads; ours neither. DAMON's goals, which tune
   its schemes to the room that there is, want a newer kernel.
 """
