@@ -91,7 +91,7 @@ def test_half_a_file_is_not_taken(file: Path) -> None:
 
 
 def test_one_that_was_written_a_second_ago_is_taken_at_the_first_look(file: Path) -> None:
-    policy = PolicyFile.open(file, monotonic=lambda: 5.0, wall=lambda: file.stat().st_mtime + 1.0)
+    policy = PolicyFile.open(file, monotonic=lambda: 5.0, wall=lambda: file.stat().st_mtime + 1.5)
     file.write_text(GOOD.replace("Enforce", "Observe"))
     settings = policy.current().settings
     assert settings is not None
