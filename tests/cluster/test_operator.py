@@ -45,6 +45,29 @@ def test_a_policy_reaches_its_nodes_by_a_canary_and_waves(objects: Objects, audi
 
 
 @pytest.mark.usefixtures("operator")
+def test_a_node_that_goes_in_the_middle_of_a_wave_is_not_waited_for(objects: Objects, played: Agents) -> None:
+    objects.settle(*NODES)
+    objects.policy("default", rollout={**FAST, "maxUnavailable": 1, "soak": "10s"})
+
+    def having() -> set[str]:
+        return {name for name, revision in objects.revisions().items() if revision is not None}
+
+    objects.wait("a canary has it", having)
+    canary = having()
+    played.silent = set(NODES) - canary
+    objects.wait("one of the others was given it", lambda: len(having()) == 2)
+    objects.wait("it says so", lambda: objects.condition("default", "Progressing")["reason"] == "Wave")
+    (gone,) = having() - canary
+    assert objects.server.ask("DELETE", f"/api/v1/nodes/{gone}").code == 200
+    objects.wait("the next one was given it", lambda: gone not in having() and len(having()) == 2)
+    played.silent.clear()
+    for name in having():
+        played.report(name)
+    objects.wait_ready("default")
+    assert set(objects.tier_nodes()) == set(NODES) - {gone}
+
+
+@pytest.mark.usefixtures("operator")
 def test_a_canary_that_trips_is_rolled_back_and_the_others_are_left_alone(
     objects: Objects, played: Agents, audit: Audit
 ) -> None:
