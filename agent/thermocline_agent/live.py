@@ -80,7 +80,7 @@ def screen(report: Report) -> RenderableType:
     head = Text(round_line(report))
     parts = Text(
         f"policy {status.policy or 'none'}, source {status.source or 'none'}, engine {status.engine or 'none'}; "
-        f"fast {size(fast.pages)} ({size(fast.cold)} cold), slow {size(slow.pages)} ({size(slow.hot)} hot)"
+        f"fast {size(fast.pages)} ({size(fast.cold)} cold), slow {size(slow.pages)} ({size(slow.used)} used)"
     )
     rows: list[RenderableType] = [head, parts, _owners(report.owners)]
     for condition in status.conditions:
@@ -98,13 +98,13 @@ def _owners(owners: tuple[OwnerReport, ...]) -> Table:
     table = Table(expand=True)
     table.add_column("pod or service", ratio=2, overflow="ellipsis", no_wrap=True)
     table.add_column("rule", ratio=1, overflow="ellipsis", no_wrap=True)
-    for name in ("fast", "of it hot", "slow", "of it hot", "promoted", "demoted"):
+    for name in ("fast", "of it used", "slow", "of it used", "promoted", "demoted"):
         table.add_column(name, justify="right", no_wrap=True)
     for each in owners[:_MOST_OWNERS]:
         fast, slow = warmth(each.fast_pages), warmth(each.slow_pages)
         table.add_row(
             Text(f"{each.namespace}/{each.name}" if each.namespace else plain(each.path)),
             each.rule or "-",
-            *map(size, (fast.pages, fast.hot, slow.pages, slow.hot, each.promoted_pages, each.demoted_pages)),
+            *map(size, (fast.pages, fast.used, slow.pages, slow.used, each.promoted_pages, each.demoted_pages)),
         )
     return table

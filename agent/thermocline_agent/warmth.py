@@ -25,6 +25,11 @@ class Warmth:
         """All of them."""
         return self.hot + self.warm + self.cold
 
+    @property
+    def used(self) -> int:
+        """Those that are seen accessed at all: from a sampler even the hottest page may be warm."""
+        return self.hot + self.warm
+
     def __add__(self, other: Warmth) -> Warmth:
         return Warmth(self.hot + other.hot, self.warm + other.warm, self.cold + other.cold)
 
