@@ -105,6 +105,8 @@ def _owners(owners: tuple[OwnerReport, ...]) -> Table:
         table.add_row(
             Text(f"{each.namespace}/{each.name}" if each.namespace else plain(each.path)),
             each.rule or "-",
-            *map(size, (fast.pages, fast.used, slow.pages, slow.used, each.promoted_pages, each.demoted_pages)),
+            *map(
+                size, (fast.pages, fast.used, slow.pages, slow.used, each.promoted_pages, each.demoted_pages)
+            ),
         )
     return table
