@@ -32,7 +32,7 @@ _log: Final = logging.getLogger(__name__)
 _ONCE_ROUNDS: Final = 5
 _END_SECONDS: Final = 30.0
 _WATCHES_END_SECONDS: Final = 15.0
-_LOOK_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +126,12 @@ async def watch_kinds(watch: Watch, options: Options, ending: _Ending) -> None:
             stop_flag=ending.flag(),
         )
     )
-    began, complete_at = False, time.monotonic()
+    # As many as there ever were: one may have failed before all have begun.
+    most, complete_at = 0, time.monotonic()
     while not (await asyncio.wait({operator}, timeout=_LOOK_SECONDS))[0]:
-        is_complete = watch.is_complete()
-        began = began or is_complete
-        if is_complete or not began:
+        watchers = watch.watchers()
+        most = max(most, watchers)
+        if watchers == most and watchers in (0, len(Kind)):
             complete_at = time.monotonic()
         elif time.monotonic() - complete_at > _WATCHES_END_SECONDS:
             raise RuntimeError("a watch has ended, and kopf has not: the log says why")
