@@ -113,8 +113,8 @@ def test_engines_move_the_pages_named_and_no_others(options: str) -> None:
             # A page may be busy for the moment; it is then told so, and has not moved.
             busy = figures["results"].get("BUSY", 0)
             assert busy <= 12, case
-            # A frame that was given to the same owner again at once does not tell DAMON's engine that a page left it. How
-            # many are is the allocator's; that all pages have come where they should is asked of the kernel below.
+            # A frame that was given to the same owner again at once does not tell DAMON's engine that a page left it.
+            # How many are is the allocator's; that all pages came where they should is asked of the kernel below.
             unsure = figures["results"].get("UNKNOWN", 0)
             assert unsure <= (PAGES // 8 if engine == "Damon" else 0), case
             assert figures["results"]["MOVED"] == PAGES // 2 - busy - unsure, case
