@@ -15,6 +15,9 @@ from tests.cluster.apiserver import ApiServer, running_api_server
 from tests.cluster.faults import Proxy
 from tests.cluster.operators import NAMESPACE, Audit, Objects, Operator
 from tests.cluster.running import OWN, Cluster
+from tests.lab.build import catalogue
+from tests.lab.build.part import Workshop
+from tests.lab.cache import Cache, default_root
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +36,14 @@ def cluster() -> Iterator[Cluster]:
         yield running
     finally:
         running.make("lab-down")
+
+
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    """The lab's helm."""
+    workshop = Workshop(Cache(default_root()), catalogue.PARTS)
+    (folder,) = workshop.get("helm")
+    return folder / "bin/helm"
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench import programs
 from tests.bench.placement import runs
 from tests.bench.rows import CONTROL
-from tests.commands import CHECKOUT
+from tests.commands import CHECKOUT, node
 
 pytestmark = pytest.mark.vm
 
@@ -35,6 +36,20 @@ def test_a_benchmark_writes_rows_that_are_void_only_by_their_control(tmp_path: P
         assert row["versions"]["kernel"].startswith("6.12.")
         assert row["metric"] in done.stdout
     assert any(row["value"] is not None for row in rows)
+
+
+def test_redis_is_a_program_of_known_accesses() -> None:
+    script = "cp /share/tiers /tmp/ && echo | /tmp/tiers redis 1 256 64 320 3 512 0 0 0"
+    told = node(
+        "sh", "-c", script, options="--no-slow", share=programs.folder(), timeout_seconds=300
+    ).text.splitlines()
+    assert told[0] == "ready"
+    lines = [json.loads(line) for line in told[1:]]
+    assert [line["interval"] for line in lines] == [0, 1, 2]
+    assert all(line["hits"] == pytest.approx(1) and line["room"] == pytest.approx(1) for line in lines)
+    assert all(line["up"] == line["down"] == line["back"] == 0 for line in lines)
+    assert [line["fast_pages"] for line in lines] == [256] * 3
+    assert all(line["cpu_ns"] > 0 and line["work_ns"] > 0 for line in lines)
 
 
 @pytest.mark.long

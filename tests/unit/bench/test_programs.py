@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 
 import pytest
@@ -30,16 +29,8 @@ def test_a_program_that_was_asked_for_nothing_says_how_to_ask(name: str) -> None
     assert done.stderr.startswith(f"usage: {name} ")
 
 
-@pytest.mark.parametrize(
-    "law",
-    [
-        "zipf", "shifting", "scan", "even", "large", "late", "forks", "short",
-        pytest.param(
-            "redis",
-            marks=pytest.mark.skipif(shutil.which("redis-server") is None, reason="there is no redis-server here"),
-        ),
-    ],
-)  # fmt: skip
+# redis has its turn in a node, which has redis-server: tests/vm/test_bench.py.
+@pytest.mark.parametrize("law", ["zipf", "shifting", "scan", "even", "large", "late", "forks", "short"])
 def test_a_program_of_known_accesses_tells_where_its_pages_are(law: str) -> None:
     """All fast from the start, for this machine need not have a second node."""
     words = [law, "1", "256", "64", "320", "3", "512", "0", "0", "0"]
